@@ -1,0 +1,47 @@
+"""The errors a user can cause or meet, one family with one base class.
+
+    NnlabError                 catch this one to catch them all
+    ├── InputError             exit code 2: wrong usage or bad input
+    │   └── FileFormatError    exit code 2: a file that is damaged, foreign or from a newer nnlab
+    ├── DivergedError          exit code 3: training left the finite numbers
+    ├── SourceError            exit code 69: a source could not be reached or did not verify
+    └── InterruptedRunError    exit code 75: stopped early, a checkpoint is saved
+
+Each message is one line that says what is wrong, where, and what to do about it. The command line
+turns an error into that line and its exit code in one place (`nnlab.cli.main`). A mistake of a
+programmer stays a `ValueError` or `TypeError` with a traceback.
+"""
+
+
+class NnlabError(Exception):
+    """Base of every error that a user can cause; `exit_code` is what the command returns."""
+
+    exit_code = 1
+
+
+class InputError(NnlabError):
+    """Wrong usage or bad input."""
+
+    exit_code = 2
+
+
+class FileFormatError(InputError):
+    """A file that is not what it should be: damaged, foreign, or written by a newer version."""
+
+
+class DivergedError(NnlabError):
+    """Training diverged; the last good state is kept in the run file."""
+
+    exit_code = 3
+
+
+class SourceError(NnlabError):
+    """A source of data could not be reached, or what it sent did not verify."""
+
+    exit_code = 69
+
+
+class InterruptedRunError(NnlabError):
+    """Stopped early by a signal or a time limit; a checkpoint is saved."""
+
+    exit_code = 75
