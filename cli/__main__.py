@@ -1,0 +1,7 @@
+"""`python -m nnlab.cli`, for where the console script is not on the path."""
+
+import sys
+
+from nnlab.cli.main import main
+
+sys.exit(main())

@@ -1,0 +1,145 @@
+"""The edge of the program: from arguments to an exit code.
+
+Everything that can go wrong passes through `main`, the one place where an error becomes one line
+on stderr (and a JSON object on stdout with `--json`) and an exit code:
+
+    0 done    1 a bug    2 wrong usage or bad input    3 training diverged
+    69 a source could not be reached or did not verify
+    75 stopped early with a checkpoint saved: go on with --resume
+    130 stopped by Ctrl-C with nothing to go on from
+"""
+
+import contextlib
+import os
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+from typing import Any
+
+import typer
+from typer.core import TyperGroup
+from typer.exceptions import TyperException
+
+from nnlab import machine
+from nnlab._version import __version__
+from nnlab.cli import commands
+from nnlab.cli.output import emit_error
+from nnlab.errors import NnlabError
+
+EXIT_BUG = 1
+EXIT_USAGE = 2
+EXIT_INTERRUPTED = 130
+ISSUES = "https://github.com/nnlab-toolkit/nnlab/issues"
+
+
+class LazyGroup(TyperGroup):
+    """A group that imports a command's module only when that command is called."""
+
+    def list_commands(self, ctx: Any) -> list[str]:  # noqa: ARG002  (Typer's signature)
+        """Return the names in the table."""
+        return commands.names()
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:  # noqa: ARG002
+        """Import and build one command; None if there is none of that name."""
+        entry = commands.find(cmd_name)
+        if entry is None:
+            return None
+        module = import_module(f"nnlab.cli.{entry.module}")
+        if hasattr(module, "app"):
+            return typer.main.get_command(module.app)
+        app = typer.Typer(add_completion=False, rich_markup_mode="rich")
+        app.command(cmd_name)(module.command)
+        built = typer.main.get_command(app)
+        built.name = cmd_name
+        return built
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:  # noqa: ARG002
+        """Write the table of commands into the help page, without importing any of them."""
+        for panel, group in commands.COMMANDS.items():
+            with formatter.section(panel):
+                formatter.write_dl([(name, entry.summary) for name, entry in group.items()])
+
+
+# The top page is plain text: it has to appear at once, and Rich takes longer to load than to read.
+app = typer.Typer(
+    cls=LazyGroup,
+    rich_markup_mode=None,
+    add_completion=False,
+    no_args_is_help=True,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"nnlab {__version__}")
+        raise typer.Exit
+
+
+@app.callback(epilog="Help on a command: nnlab COMMAND --help. Try it all: make demo.")
+def nnlab(
+    version: bool = typer.Option(
+        False, "--version", callback=_show_version, is_eager=True, help="Show the version and exit."
+    ),
+    debug: bool = typer.Option(  # noqa: ARG001  (read from the arguments by `main`)
+        False, "--debug", help="Show the traceback of an unexpected error."
+    ),
+) -> None:
+    """Image classification experiments: prepare images, train, evaluate, look inside.
+
+    Results go to stdout, progress and messages to stderr.
+    """
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit code."""
+    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    as_json = "--json" in arguments
+    # Wherever it stands: who is told to "run it again with --debug" appends it.
+    debug = "--debug" in arguments or bool(os.environ.get("NNLAB_DEBUG"))
+    arguments = [item for item in arguments if item != "--debug"]
+    machine.choose_blas_kernel()
+    try:
+        code = _run(arguments, as_json, debug)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # Whoever read our output has gone (`| head`). Keep the interpreter's own flush at exit
+        # from complaining about it.
+        with contextlib.suppress(OSError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    return code
+
+
+def _run(arguments: list[str], as_json: bool, debug: bool) -> int:
+    try:
+        result = app(arguments, prog_name="nnlab", standalone_mode=False)
+    except TyperException as error:
+        message = error.format_message().rstrip()
+        if not message:  # a bare `nnlab` has shown its help
+            return EXIT_USAGE
+        path = getattr(getattr(error, "ctx", None), "command_path", "nnlab")
+        return emit_error(EXIT_USAGE, f"{message} See: {path} --help", as_json)
+    except NnlabError as error:
+        return emit_error(error.exit_code, str(error), as_json)
+    except typer.Abort:
+        return emit_error(EXIT_INTERRUPTED, "stopped.", as_json)
+    except BrokenPipeError:
+        raise
+    except Exception as error:
+        if debug:
+            raise
+        kind = type(error).__name__
+        return emit_error(
+            EXIT_BUG,
+            f"this is a bug in nnlab {__version__}: {kind}: {error}. Please run it again with "
+            f"--debug and report what it prints at {ISSUES}",
+            as_json,
+        )
+    if result == EXIT_INTERRUPTED:
+        return emit_error(EXIT_INTERRUPTED, "stopped by Ctrl-C; nothing was kept.", as_json)
+    return result if isinstance(result, int) else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,95 @@
+"""What commands show: results on stdout, messages on stderr, one place for both."""
+
+import json
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+# Every command shows its result through `Output`, so that --json, colours and the separation of
+# the two streams are decided here alone.
+
+
+class Output:
+    """The two streams of one command.
+
+    Args:
+        as_json: print one JSON object as the result instead of tables.
+    """
+
+    def __init__(self, as_json: bool = False) -> None:
+        self.as_json = as_json
+
+    def result(self, record: dict[str, Any]) -> None:
+        """Print the one JSON object; without `--json` nothing."""
+        if self.as_json:
+            print(json.dumps(finite(record), ensure_ascii=False))  # noqa: T201
+
+    def table(
+        self, title: str, columns: Sequence[str], rows: Sequence[Sequence[Any]], left: int = 1
+    ) -> None:
+        """Print a table on stdout, unless the result is JSON.
+
+        Args:
+            title: what the table shows; empty for none.
+            columns: the headings.
+            rows: cells, turned into text by `str`.
+            left: how many columns from the left hold text; the others are numbers, set right.
+        """
+        if self.as_json:
+            return
+        from rich.table import Table
+        from rich.text import Text
+
+        table = Table(title=title or None, title_justify="left", title_style="bold")
+        for index, column in enumerate(columns):
+            table.add_column(column, justify="left" if index < left else "right", overflow="fold")
+        for row in rows:
+            table.add_row(*[Text(str(cell)) for cell in row])
+        _console().print(table)
+
+    def line(self, text: str = "") -> None:
+        """Print a line of the result on stdout, unless the result is JSON."""
+        if not self.as_json:
+            _console().print(text, markup=False, highlight=False, soft_wrap=True)
+
+    def note(self, text: str) -> None:
+        """Print a message on stderr."""
+        print(text, file=sys.stderr, flush=True)  # noqa: T201
+
+    def warn(self, text: str) -> None:
+        """Print a warning on stderr."""
+        self.note(f"warning: {text}")
+
+
+def emit_error(code: int, message: str, as_json: bool) -> int:
+    """Say what went wrong, in one line, and return the exit code."""
+    line = " ".join(message.split())
+    print(f"nnlab: {line}", file=sys.stderr, flush=True)  # noqa: T201
+    if as_json:
+        print(json.dumps({"error": {"code": code, "message": line}}, ensure_ascii=False))  # noqa: T201
+    return code
+
+
+def finite(value: Any) -> Any:
+    """Return the value fit for JSON: plain Python, with null for numbers that are not finite."""
+    if isinstance(value, dict):
+        return {str(key): finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [finite(item) for item in value]
+    if hasattr(value, "tolist"):  # NumPy scalars and arrays
+        return finite(value.tolist())
+    if isinstance(value, float) and (value != value or value in {float("inf"), float("-inf")}):
+        return None
+    return value
+
+
+def percent(share: float | None) -> str:
+    """Write a share as a percentage with two decimals; a dash for none."""
+    return "-" if share is None else f"{100 * share:.2f} %"
+
+
+def _console() -> Any:
+    from rich.console import Console
+
+    # A pipe has no width: let a table be as wide as it needs there.
+    return Console(width=None if sys.stdout.isatty() else 200, highlight=False)

@@ -1,0 +1,188 @@
+"""What nnlab's two HDF5 formats, data files and run files, have in common.
+
+Strings have a fixed length, because reading damaged variable-length ones can hang HDF5
+(HDFGroup/hdf5 issue 1707). Files are opened read-only, without HDF5's locks (which network file
+systems refuse), and every object is checked before anything is read: no links to other files, no
+external or virtual data, only plain numbers and strings, no size beyond what is stored.
+"""
+
+import contextlib
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+from numpy.typing import NDArray
+
+from nnlab.errors import FileFormatError, InputError
+
+MAX_DEPTH = 8
+MAX_OBJECTS = 100_000
+# A compressed data set may claim this many bytes, or EXPANSION times what it occupies.
+MAX_CLAIM = 64 * 2**20
+EXPANSION = 1000
+# HDF5's numbers of the filters that carry no code of their own: deflate, shuffle, fletcher32.
+PLAIN_FILTERS = {1, 2, 3}
+
+
+def write_text(group: h5py.Group, name: str, text: str) -> None:
+    """Store one string, of any length, as a scalar data set."""
+    group.create_dataset(name, data=_fixed(text))
+
+
+def write_texts(group: h5py.Group, name: str, texts: Sequence[str]) -> None:
+    """Store strings as a 1-D data set of fixed-length UTF-8."""
+    raw = [text.encode() for text in texts]
+    width = max((len(item) for item in raw), default=1)
+    data = np.array(raw, dtype=h5py.string_dtype("utf-8", max(width, 1)))
+    group.create_dataset(name, data=data)
+
+
+def read_text(group: h5py.Group, name: str) -> str:
+    """Read what `write_text` wrote; `KeyError` if it is not there."""
+    return bytes(group[name][()]).decode()
+
+
+def read_texts(group: h5py.Group, name: str) -> list[str]:
+    """Read what `write_texts` wrote; `KeyError` if it is not there."""
+    return [bytes(item).decode() for item in group[name][()]]
+
+
+def set_attributes(target: h5py.Group, **values: str | int | float | bool) -> None:
+    """Store attributes; strings get a fixed length (at most 64 KB in HDF5)."""
+    for name, value in values.items():
+        target.attrs[name] = _fixed(value) if isinstance(value, str) else value
+
+
+def text_attribute(target: h5py.Group, name: str, default: str | None = None) -> str:
+    """Read a string attribute; `KeyError` if it is missing and there is no default."""
+    if name not in target.attrs and default is not None:
+        return default
+    value = target.attrs[name]
+    return bytes(value).decode() if isinstance(value, bytes) else str(value)
+
+
+def _fixed(text: str) -> NDArray[Any]:
+    raw = text.encode()
+    return np.array(raw, dtype=h5py.string_dtype("utf-8", max(len(raw), 1)))
+
+
+@contextlib.contextmanager
+def reading(path: Path, what: str) -> Iterator[None]:
+    """Turn whatever a damaged file makes HDF5 raise into one `FileFormatError`.
+
+    Args:
+        path: the file, named in the message.
+        what: what the file should be, for example ``"run file"``.
+    """
+    try:
+        yield
+    except InputError:
+        raise
+    except PermissionError as error:
+        raise InputError(f"{path} cannot be read: permission denied.") from error
+    except (
+        OSError, RuntimeError, KeyError, ValueError, TypeError, IndexError, AttributeError,
+        OverflowError, MemoryError, RecursionError, EOFError,
+    ) as error:  # fmt: skip
+        raise FileFormatError(f"{path} is damaged or not an nnlab {what}.") from error
+
+
+def open_checked(path: Path, kind: str, version: int) -> h5py.File:
+    """Open a file of nnlab's, read-only, after checking that nothing in it reaches elsewhere.
+
+    Args:
+        path: the file.
+        kind: the root attribute ``nnlab_format`` it must have: ``"data"`` or ``"run"``.
+        version: the newest ``format_version`` that is understood.
+
+    Raises:
+        InputError: there is no such file.
+        FileFormatError: it is damaged, foreign, hostile, or of a newer version.
+    """
+    what = f"{kind} file"
+    if path.is_dir():
+        raise InputError(f"{path} is a folder, not an nnlab {what}.")
+    if not path.exists():
+        raise InputError(f"{path} does not exist.")
+    # Filter plug-ins are shared libraries that HDF5 would load because a file names them.
+    os.environ.pop("HDF5_PLUGIN_PATH", None)
+    with reading(path, what):
+        file = h5py.File(path, "r", locking=False)
+        try:
+            check_file(file, path, kind, version)
+        except BaseException:
+            file.close()
+            raise
+    return file
+
+
+def check_file(file: h5py.File, path: Path, kind: str, version: int) -> None:
+    """Check that an open file is of this kind and version and holds plain data only."""
+    what = f"{kind} file"
+    found = text_attribute(file, "nnlab_format", "")
+    if found != kind:
+        is_what = f"an nnlab {found} file" if found in {"data", "run"} else "some other HDF5 file"
+        raise FileFormatError(f"{path} is {is_what}, not an nnlab {what}.")
+    found_version = int(file.attrs["format_version"])
+    if found_version > version:
+        raise FileFormatError(
+            f"{path} has format version {found_version}, this nnlab reads up to {version}; "
+            "update nnlab (pip install -U nnlab-toolkit)."
+        )
+    _check_group(file, path, what, depth=0, seen=[0])
+
+
+def _check_group(group: h5py.Group, path: Path, what: str, depth: int, seen: list[int]) -> None:
+    if depth > MAX_DEPTH:
+        raise FileFormatError(f"{path} is nested too deeply for an nnlab {what}.")
+    for name in group:
+        seen[0] += 1
+        if seen[0] > MAX_OBJECTS:
+            raise FileFormatError(f"{path} holds too many objects for an nnlab {what}.")
+        where = f"{path}: {group.name.rstrip('/')}/{name}"
+        if not isinstance(group.get(name, getlink=True), h5py.HardLink):
+            raise FileFormatError(f"{where} links to another place; refused.")
+        member = group[name]
+        if isinstance(member, h5py.Group):
+            _check_group(member, path, what, depth + 1, seen)
+        elif isinstance(member, h5py.Dataset):
+            _check_dataset(member, where)
+        else:
+            raise FileFormatError(f"{where} is neither a group nor a data set; refused.")
+
+
+def _check_dataset(dataset: h5py.Dataset, where: str) -> None:
+    properties = dataset.id.get_create_plist()
+    if dataset.external or dataset.is_virtual:
+        raise FileFormatError(f"{where} keeps its data in another file; refused.")
+    kind = dataset.dtype
+    if kind.hasobject or kind.kind not in "biufS":
+        raise FileFormatError(f"{where} holds neither numbers nor plain strings; refused.")
+    filters = {properties.get_filter(i)[0] for i in range(properties.get_nfilters())}
+    if not filters <= PLAIN_FILTERS:
+        raise FileFormatError(f"{where} uses a filter that is not built in; refused.")
+    claimed, stored = dataset.nbytes, dataset.id.get_storage_size()
+    limit = stored if not filters else max(MAX_CLAIM, EXPANSION * stored)
+    if claimed > max(limit, MAX_CLAIM):
+        raise FileFormatError(f"{where} claims {claimed:,} bytes and stores {stored:,}; refused.")
+
+
+def map_dataset(dataset: h5py.Dataset, path: Path) -> NDArray[Any]:
+    """Return a data set as a read-only array that maps the file, without loading it.
+
+    Falls back to reading it whole where it cannot be mapped (compressed or chunked).
+
+    Raises:
+        FileFormatError: the file ends before the data set does.
+    """
+    offset = dataset.id.get_offset()
+    properties = dataset.id.get_create_plist()
+    plain = properties.get_layout() == h5py.h5d.CONTIGUOUS and dataset.dtype.isnative
+    if dataset.size == 0 or offset is None or not plain:
+        return np.asarray(dataset[()])
+    if offset + dataset.nbytes > path.stat().st_size:
+        raise FileFormatError(f"{path} is cut short: {dataset.name} reaches beyond its end.")
+    return np.memmap(path, dataset.dtype, "r", offset, dataset.shape).view(np.ndarray)
