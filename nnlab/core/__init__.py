@@ -1,0 +1,1 @@
+"""The network core: layers, losses, initializers, the network, optimizers, schedules, checks."""

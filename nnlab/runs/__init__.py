@@ -1,0 +1,1 @@
+"""The run file: one run of one model, written whole or not at all."""

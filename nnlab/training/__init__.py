@@ -1,0 +1,1 @@
+"""Training: settings, batches, standardization, augmentation and the trainer."""

@@ -1,0 +1,71 @@
+"""Fixtures that every test may use: real data where the machine has it, and the real command."""
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+FASHION = Path("/usr/share/datasets/fashion-mnist")
+
+
+@pytest.fixture(scope="session")
+def fashion_dir() -> Path:
+    """The folder of Fashion-MNIST's four files."""
+    if not (FASHION / "train-images-idx3-ubyte.gz").exists():
+        pytest.skip("Fashion-MNIST is missing: apt-get install dataset-fashion-mnist")
+    return FASHION
+
+
+@pytest.fixture(scope="session")
+def photos_archive() -> Path:
+    """The archive of CIFAR-10 photographs as a class folder of JPEG files."""
+    named = os.environ.get("NNLAB_TEST_PHOTOS")
+    if not named:
+        pytest.skip("NNLAB_TEST_PHOTOS is not set; it names an archive of photographs by class")
+    return Path(named)
+
+
+@dataclass
+class Finished:
+    """A command that has ended: its exit code and what it wrote."""
+
+    code: int
+    stdout: str
+    stderr: str
+
+    @property
+    def json(self) -> dict[str, Any]:
+        """The one JSON object on stdout."""
+        record = json.loads(self.stdout)
+        assert isinstance(record, dict)
+        return record
+
+
+@pytest.fixture(scope="session")
+def nnlab():
+    """Run the real command in a process of its own: `nnlab("train", path, "--json")`."""
+
+    def run(
+        *arguments: object,
+        env: dict[str, str] | None = None,
+        cwd: Path | None = None,
+        timeout: float = 120,
+    ) -> Finished:
+        done = subprocess.run(
+            [sys.executable, "-m", "nnlab.cli", *map(str, arguments)],
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+            env={**os.environ, **(env or {})},
+            cwd=cwd,
+            stdin=subprocess.DEVNULL,
+        )
+        assert "Traceback" not in done.stderr, done.stderr
+        return Finished(done.returncode, done.stdout, done.stderr)
+
+    return run
