@@ -1,0 +1,60 @@
+"""The linear layer: scores = x W + b."""
+
+from typing import Any
+
+import numpy as np
+
+from nnlab.core.initializers import INITIALIZERS
+from nnlab.core.layer import Array, Layer, Parameter
+
+
+class Linear(Layer):
+    """``y = x W + b`` with W (inputs, outputs) and b (outputs,).
+
+    Backward, with dy the gradient by y: ``dW = x^T dy``, ``db = sum of dy over the rows``,
+    ``dx = dy W^T``. dx is left out for the first layer of a network.
+    """
+
+    kind = "linear"
+
+    def __init__(self, inputs: int, outputs: int, initializer: str = "he_normal") -> None:
+        super().__init__(inputs)
+        self.outputs = outputs
+        self.initializer = initializer
+
+    def parameters(self) -> dict[str, Parameter]:
+        """W, penalized, and b, not."""
+        draw = INITIALIZERS[self.initializer]
+        return {
+            "W": Parameter(
+                (self.inputs, self.outputs),
+                lambda rng: draw(rng, self.inputs, self.outputs),
+                penalized=True,
+            ),
+            "b": Parameter((self.outputs,), lambda _: np.zeros(self.outputs)),
+        }
+
+    def spec(self) -> dict[str, Any]:
+        """Width and initializer."""
+        return {"outputs": self.outputs, "initializer": self.initializer}
+
+    def allocate(self, batch: int, dtype: np.dtype[Any]) -> None:
+        """One array for the output, one for the input's gradient if it is wanted."""
+        self._out = np.empty((batch, self.outputs), dtype)
+        self._dx = np.empty((batch, self.inputs), dtype) if self.input_gradient else None
+
+    def forward(self, x: Array, training: bool) -> Array:  # noqa: ARG002
+        """Return x W + b."""
+        out = self._out[: len(x)]
+        np.matmul(x, self.params["W"], out=out)
+        out += self.params["b"]
+        self._x = x
+        return out
+
+    def backward(self, dout: Array) -> Array:
+        """Write dW and db, return dx (or dout itself where dx is not wanted)."""
+        np.matmul(self._x.T, dout, out=self.grads["W"])
+        np.add.reduce(dout, axis=0, out=self.grads["b"])
+        if self._dx is None:
+            return dout
+        return np.matmul(dout, self.params["W"].T, out=self._dx[: len(dout)])
