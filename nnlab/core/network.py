@@ -1,0 +1,225 @@
+"""A network: layers in a row over one flat parameter vector.
+
+`theta` and `grad` hold every parameter and every gradient; what layers call ``params["W"]`` and
+``grads["W"]`` are views into them. The penalized parameters (weight matrices) come first, so that
+a penalty, a checkpoint, a norm or an all-reduce is one array operation, whatever the layers.
+"""
+
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+
+from nnlab.core.layer import Array, Layer
+from nnlab.core.layers import LAYERS
+from nnlab.randomness import generator
+
+
+class Network:
+    """Layers in a row: ``scores = network.forward(x)``, ``network.backward(dscores)``.
+
+    Args:
+        layers: the layers, each as wide as the one before gives.
+        seed: decides the first weights and every random number of a pass.
+        dtype: float32, or float64 for checks.
+
+    Attributes:
+        theta: (P,) all parameters, the penalized ones first.
+        grad: (P,) their gradients after `backward`.
+        penalized: how many of the P are penalized.
+        running: (R,) what is tracked but not trained (batch normalization's statistics).
+
+    Raises:
+        ValueError: a layer does not fit the one before it.
+    """
+
+    def __init__(self, layers: Sequence[Layer], seed: int = 0, dtype: Any = np.float32) -> None:
+        for before, layer in pairwise(layers):
+            if before.outputs != layer.inputs:
+                raise ValueError(
+                    f"{layer.kind} takes {layer.inputs} inputs, {before.kind} gives "
+                    f"{before.outputs}"
+                )
+        self.layers = list(layers)
+        self.seed = seed
+        self.dtype = np.dtype(dtype)
+        self.inputs = layers[0].inputs
+        self.outputs = layers[-1].outputs
+        self._batch = 0
+        self._lay_out_parameters()
+        self._lay_out_running()
+        self._decide_memory()
+        self.initialize()
+
+    @classmethod
+    def from_spec(cls, spec: dict[str, Any], seed: int = 0, dtype: Any = np.float32) -> "Network":
+        """Build the network that `spec` described, with fresh weights.
+
+        Raises:
+            ValueError: an unknown layer or arguments that it does not take.
+        """
+        layers: list[Layer] = []
+        width = int(spec["inputs"])
+        for entry in spec["layers"]:
+            arguments = dict(entry)
+            kind = arguments.pop("kind")
+            if kind not in LAYERS:
+                raise ValueError(f"unknown layer {kind!r}; known: {', '.join(LAYERS)}")
+            try:
+                layer = LAYERS[kind](width, **arguments)
+            except TypeError as error:
+                raise ValueError(f"layer {kind!r} does not take {arguments}") from error
+            layers.append(layer)
+            width = layer.outputs
+        return cls(layers, seed, dtype)
+
+    def spec(self) -> dict[str, Any]:
+        """Return what `from_spec` builds this network from; plain JSON."""
+        return {
+            "inputs": self.inputs,
+            "layers": [{"kind": layer.kind, **layer.spec()} for layer in self.layers],
+        }
+
+    def _lay_out_parameters(self) -> None:
+        declared = [
+            (index, name, parameter)
+            for index, layer in enumerate(self.layers)
+            for name, parameter in layer.parameters().items()
+        ]
+        # Stable: within each of the two parts the order is that of the layers.
+        declared.sort(key=lambda entry: not entry[2].penalized)
+        size = sum(int(np.prod(parameter.shape)) for _, _, parameter in declared)
+        self.theta = np.zeros(size, self.dtype)
+        self.grad = np.zeros(size, self.dtype)
+        self.penalized = 0
+        self._slices: dict[tuple[int, str], slice] = {}
+        start = 0
+        for index, name, parameter in declared:
+            stop = start + int(np.prod(parameter.shape))
+            where = self._slices[index, name] = slice(start, stop)
+            layer = self.layers[index]
+            layer.params[name] = self.theta[where].reshape(parameter.shape)
+            layer.grads[name] = self.grad[where].reshape(parameter.shape)
+            if parameter.penalized:
+                self.penalized = stop
+            start = stop
+
+    def _lay_out_running(self) -> None:
+        declared = [
+            (layer, name, value)
+            for layer in self.layers
+            for name, value in layer.running_statistics().items()
+        ]
+        parts = [value for _, _, value in declared]
+        self.running = np.concatenate(parts or [np.empty(0)]).astype(self.dtype)
+        start = 0
+        for layer, name, value in declared:
+            layer.buffers[name] = self.running[start : start + value.size]
+            start += value.size
+
+    def _decide_memory(self) -> None:
+        for index, layer in enumerate(self.layers):
+            before = self.layers[index - 1] if index else None
+            # Nobody may write over the caller's images, or over an output that is still needed.
+            layer.in_place = bool(
+                before is not None and layer.works_in_place and not before.needs_output
+            )
+            # The images do not learn: nothing before the first parameters needs a gradient.
+            layer.input_gradient = any(self.layers[i].parameters() for i in range(index))
+        first = next((i for i, layer in enumerate(self.layers) if layer.parameters()), 0)
+        self._backward_order = list(reversed(self.layers[first:]))
+
+    def initialize(self) -> None:
+        """Draw the first weights: a function of the seed, layer by layer."""
+        for index, layer in enumerate(self.layers):
+            rng = generator(self.seed, "weights", index)
+            for name, parameter in layer.parameters().items():
+                layer.params[name][...] = parameter.initialize(rng)
+
+    def reserve(self, batch: int) -> None:
+        """Make the work arrays for up to `batch` images, unless they are there already."""
+        if batch > self._batch:
+            for layer in self.layers:
+                layer.allocate(batch, self.dtype)
+            self._batch = batch
+
+    def begin_step(self, epoch: int, step: int) -> None:
+        """Fix the random numbers of the passes to come by where they stand in training.
+
+        Every pass until the next call draws the same numbers: a dropout mask can be made again,
+        and a numerical gradient sees one function.
+        """
+        for index, layer in enumerate(self.layers):
+            if layer.is_random:
+                layer.rng = _Draws(self.seed, index, epoch, step)
+
+    def forward(self, x: Array, training: bool = False) -> Array:
+        """Return the scores (N, C) of x (N, D).
+
+        Args:
+            x: images as the network expects them (standardized), of the network's dtype.
+            training: whether dropout drops and batch normalization uses the batch.
+
+        Returns:
+            A work array: valid until the next pass.
+        """
+        self.reserve(len(x))
+        for layer in self.layers:
+            x = layer.forward(x, training)
+        return x
+
+    def backward(self, dscores: Array) -> Array:
+        """Fill `grad` with the gradient of the loss whose gradient by the scores is `dscores`.
+
+        Args:
+            dscores: (N, C), as the loss gave it for the last forward pass; overwritten.
+
+        Returns:
+            `grad`.
+        """
+        for layer in self._backward_order:
+            dscores = layer.backward(dscores)
+        return self.grad
+
+    def named_parameters(self, vector: Array | None = None) -> Iterator[tuple[str, Array]]:
+        """Yield ``<index>_<layer>/<name>`` and the parameter as a view, in layer order.
+
+        Args:
+            vector: (P,) a vector laid out like `theta` (a gradient, an optimizer's state) to
+                take the views from instead of `theta`.
+        """
+        vector = self.theta if vector is None else vector
+        for index, layer in enumerate(self.layers):
+            for name, parameter in layer.parameters().items():
+                view = vector[self._slices[index, name]].reshape(parameter.shape)
+                yield f"{index}_{layer.kind}/{name}", view
+
+    def named_running(self, vector: Array | None = None) -> Iterator[tuple[str, Array]]:
+        """Yield ``<index>_<layer>/running_<name>`` and the tracked statistic as a view."""
+        vector = self.running if vector is None else vector
+        start = 0
+        for index, layer in enumerate(self.layers):
+            for name, value in layer.running_statistics().items():
+                yield f"{index}_{layer.kind}/running_{name}", vector[start : start + value.size]
+                start += value.size
+
+    def weight_matrices(self) -> list[Array]:
+        """Return the penalized parameters as views, in layer order."""
+        return [
+            layer.params[name]
+            for layer in self.layers
+            for name, parameter in layer.parameters().items()
+            if parameter.penalized
+        ]
+
+
+class _Draws:
+    """Gives one layer the same fresh generator at every call within a step."""
+
+    def __init__(self, seed: int, layer: int, epoch: int, step: int) -> None:
+        self.key = (layer, epoch, step)
+        self.seed = seed
+
+    def __call__(self) -> np.random.Generator:
+        return generator(self.seed, "dropout", *self.key)
