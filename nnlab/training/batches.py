@@ -1,0 +1,92 @@
+"""Batches: which images a step sees, shuffled, augmented and standardized."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nnlab.randomness import generator
+from nnlab.training.augmentation import Augmentation
+from nnlab.training.images import ImageSet
+from nnlab.training.standardization import Applier
+
+
+@dataclass(frozen=True)
+class Batch:
+    """What one step trains on.
+
+    Attributes:
+        x: (B, D) standardized images; a work array.
+        labels: (B,) their classes.
+        partners: (B,) second classes of mixtures (mixup), or None.
+        share: (B,) how much of each image is its first class, with `partners`.
+    """
+
+    x: NDArray[Any]
+    labels: NDArray[np.int64]
+    partners: NDArray[np.int64] | None = None
+    share: NDArray[Any] | None = None
+
+
+class Batches:
+    """The batches of every epoch: a function of (seed, epoch, step) and nothing else.
+
+    Every epoch sees each image once, in a new order; the last batch is short where the number of
+    images is not a multiple of the batch size.
+
+    Args:
+        images: the training set.
+        applier: the standardization.
+        augmentation: what happens to the pixels before it.
+        batch_size: images a step.
+        seed: the run's.
+    """
+
+    def __init__(
+        self,
+        images: ImageSet,
+        applier: Applier,
+        augmentation: Augmentation,
+        batch_size: int,
+        seed: int,
+    ) -> None:
+        self.images = images
+        self.batch_size = min(batch_size, len(images))
+        self.steps = -(-len(images) // self.batch_size)
+        self._applier = applier
+        self._augmentation = augmentation
+        self._seed = seed
+        self._flat = images.flat
+        self._shape = images.images.shape[1:]
+        self._pixels = np.empty((self.batch_size, self._flat.shape[1]), np.uint8)
+        self._x = np.empty(self._pixels.shape, applier.dtype)
+        self._labels = np.empty(self.batch_size, np.int64)
+        self._order: NDArray[np.int64] = images.rows
+        self._epoch = -1
+
+    def order(self, epoch: int) -> NDArray[np.int64]:
+        """Return the rows of the training set in the order of an epoch."""
+        if epoch != self._epoch:
+            self._order = generator(self._seed, "shuffle", epoch).permutation(self.images.rows)
+            self._epoch = epoch
+        return self._order
+
+    def batch(self, epoch: int, step: int) -> Batch:
+        """Return a batch; its arrays are overwritten by the next call."""
+        start = step * self.batch_size
+        rows = self.order(epoch)[start : start + self.batch_size]
+        count = len(rows)
+        # mode="clip" writes straight to `out`; the rows are known to be in range.
+        pixels = np.take(self._flat, rows, axis=0, out=self._pixels[:count], mode="clip")
+        labels = np.take(self.images.labels, rows, out=self._labels[:count], mode="clip")
+        x = self._x[:count]
+        if not self._augmentation:
+            return Batch(self._applier(pixels, x), labels)
+        rng = generator(self._seed, "augment", epoch, step)
+        changed = self._augmentation.apply(pixels.reshape(count, *self._shape), rng)
+        self._applier(changed.reshape(count, -1), x)
+        if not self._augmentation.mixup:
+            return Batch(x, labels)
+        partner, share = self._augmentation.mix(x, rng)
+        return Batch(x, labels, labels[partner], share)

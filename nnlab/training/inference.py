@@ -1,0 +1,53 @@
+"""A network over many images: scores, loss and accuracy, block by block."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nnlab.core.losses import Loss
+from nnlab.core.network import Network
+from nnlab.training.images import ImageSet
+from nnlab.training.standardization import Applier
+
+# Enough rows for the matrix products to run at full speed, few enough to stay in the cache.
+BLOCK = 512
+
+
+@dataclass(frozen=True)
+class Performance:
+    """Data loss and accuracy, each the mean over images."""
+
+    loss: float
+    accuracy: float
+
+
+def score_blocks(
+    network: Network, applier: Applier, images: ImageSet, block: int = BLOCK
+) -> Iterator[tuple[NDArray[Any], NDArray[np.int64]]]:
+    """Yield scores (n, C), a work array, and labels (n,) for all images in order."""
+    x = np.empty((min(block, max(1, len(images))), network.inputs), network.dtype)
+    for pixels, labels in images.blocks(block):
+        yield network.forward(applier(pixels, x[: len(pixels)])), labels
+
+
+def scores_of(network: Network, applier: Applier, images: ImageSet) -> NDArray[Any]:
+    """Return the scores (N, C) of all images."""
+    scores = np.empty((len(images), network.outputs), network.dtype)
+    done = 0
+    for part, _ in score_blocks(network, applier, images):
+        scores[done : done + len(part)] = part
+        done += len(part)
+    return scores
+
+
+def performance(network: Network, loss: Loss, applier: Applier, images: ImageSet) -> Performance:
+    """Measure a network on images, in inference mode."""
+    total, correct = 0.0, 0
+    for scores, labels in score_blocks(network, applier, images):
+        value, _ = loss(scores, labels)
+        total += value * len(labels)
+        correct += int(np.count_nonzero(scores.argmax(axis=1) == labels))
+    return Performance(total / len(images), correct / len(images))

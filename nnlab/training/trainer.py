@@ -1,0 +1,290 @@
+"""The trainer: gradient descent as a sequence of steps and epochs that a caller walks through.
+
+    for event in trainer.run():
+        ...
+
+Between two events the trainer is at a step boundary: its state can be stored there, and another
+trainer that is given that state goes on exactly as this one would have. To stop, stop walking.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from math import isfinite
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nnlab.core.losses import Loss
+from nnlab.core.network import Network
+from nnlab.core.optimizers import Update
+from nnlab.core.schedules import Schedule
+from nnlab.errors import DivergedError
+from nnlab.training.batches import Batches
+from nnlab.training.images import ImageSet
+from nnlab.training.inference import BLOCK, performance
+from nnlab.training.standardization import Applier
+
+STEP_HISTORY = ("loss", "learning_rate", "gradient_norm")
+
+
+@dataclass(frozen=True)
+class StepDone:
+    """A step has been taken: the trainer is at a boundary."""
+
+    epoch: int
+    step: int
+    steps: int
+
+
+@dataclass(frozen=True)
+class EpochDone:
+    """An epoch is over.
+
+    Attributes:
+        epoch: counted from 1.
+        epochs: of the whole run.
+        record: the quantities of the epoch, by the names of the history.
+        is_best: whether these are the best weights so far.
+    """
+
+    epoch: int
+    epochs: int
+    record: dict[str, float]
+    is_best: bool
+
+
+@dataclass
+class Counters:
+    """Where training stands; with the arrays, all that is needed to go on.
+
+    Attributes:
+        epoch: epochs that are over.
+        step: steps taken in the epoch that has begun.
+        loss_sum: sum of the data losses of that epoch's images so far.
+        correct: how many of them were classified right while training.
+        seen: how many there were.
+        norm_sum: sum of the gradient norms of that epoch's steps.
+        seconds: spent in training steps, in all.
+        images: trained on, in all.
+        best_epoch: the epoch of the best weights, counted from 1; 0 for none yet.
+        best_accuracy: their accuracy on the validation images.
+        best_loss: their data loss on the validation images.
+    """
+
+    epoch: int = 0
+    step: int = 0
+    loss_sum: float = 0.0
+    correct: int = 0
+    seen: int = 0
+    norm_sum: float = 0.0
+    seconds: float = 0.0
+    images: int = 0
+    best_epoch: int = 0
+    best_accuracy: float = -1.0
+    best_loss: float = float("inf")
+
+
+@dataclass
+class Trainer:
+    """Minibatch gradient descent of one network.
+
+    Args:
+        network: what is trained.
+        loss: the data loss.
+        update: what a step does with the gradient.
+        schedule: the learning rate of every step.
+        batches: the training images.
+        applier: the standardization, for the validation images.
+        validation: images to choose the best weights by; None to keep the last ones.
+        epochs: how many in all.
+        early_stopping: stop after so many epochs without better weights; 0 for never.
+    """
+
+    network: Network
+    loss: Loss
+    update: Update
+    schedule: Schedule
+    batches: Batches
+    applier: Applier
+    validation: ImageSet | None
+    epochs: int
+    early_stopping: int = 0
+    counters: Counters = field(default_factory=Counters)
+
+    def __post_init__(self) -> None:
+        rows = max(self.batches.batch_size, BLOCK)
+        self.network.reserve(rows)
+        self.loss.allocate(rows, self.network.outputs, self.network.dtype)
+        self.step_history = {
+            name: np.empty(self.epochs * self.batches.steps) for name in STEP_HISTORY
+        }
+        self.epoch_history: dict[str, list[float]] = {}
+        self.best_theta = self.network.theta.copy()
+        self.best_running = self.network.running.copy()
+        # What divergence falls back on: the weights at the end of the last whole epoch.
+        self.good_theta = self.network.theta.copy()
+        self.good_running = self.network.running.copy()
+        self._spare = np.empty_like(self.network.theta)
+
+    @property
+    def steps_done(self) -> int:
+        """How many steps have been taken since the beginning."""
+        return self.counters.epoch * self.batches.steps + self.counters.step
+
+    @property
+    def stopped_early(self) -> bool:
+        """Whether the validation accuracy has not risen for too long."""
+        counters = self.counters
+        waited = counters.epoch - counters.best_epoch
+        return bool(self.early_stopping and self.validation and waited >= self.early_stopping)
+
+    @property
+    def finished(self) -> bool:
+        """Whether there is nothing left to do."""
+        return self.counters.epoch >= self.epochs or self.stopped_early
+
+    def run(self) -> Iterator[StepDone | EpochDone]:
+        """Train until the last epoch, or until it no longer helps.
+
+        Yields:
+            `StepDone` after every step but an epoch's last, `EpochDone` after every epoch: all of
+            them step boundaries.
+
+        Raises:
+            DivergedError: the loss or a gradient was not finite. The network has the weights of
+                the last whole epoch then.
+        """
+        while not self.finished:
+            yield from self._steps()
+            yield self._finish_epoch()
+
+    def _steps(self) -> Iterator[StepDone]:
+        counters, steps = self.counters, self.batches.steps
+        while counters.step < steps:
+            started = perf_counter()
+            with np.errstate(all="ignore"):  # what is not finite is found and said by `_step`
+                self._step(counters.epoch, counters.step, watch=counters.step == steps - 1)
+            counters.step += 1
+            counters.seconds += perf_counter() - started
+            if counters.step < steps:
+                yield StepDone(counters.epoch, counters.step, steps)
+
+    def _step(self, epoch: int, step: int, watch: bool) -> None:
+        counters, network = self.counters, self.network
+        batch = self.batches.batch(epoch, step)
+        network.begin_step(epoch, step)
+        scores = network.forward(batch.x, training=True)
+        loss, dscores = self.loss(scores, batch.labels, batch.partners, batch.share)
+        if not isfinite(loss):
+            self._diverged("the loss", epoch, step)
+        network.backward(dscores)
+        done = self.steps_done
+        rate = self.schedule.rate(done)
+        before = self._watch_gradient() if watch else None
+        norm = self.update.apply(rate)
+        if not isfinite(norm):
+            self._diverged("the gradient", epoch, step)
+        if before is not None:
+            self._watch_update(before)
+        history = self.step_history
+        history["loss"][done] = loss
+        history["learning_rate"][done] = rate
+        history["gradient_norm"][done] = norm
+        size = len(batch.labels)
+        counters.loss_sum += loss * size
+        counters.norm_sum += norm
+        counters.correct += int(np.count_nonzero(scores.argmax(axis=1) == batch.labels))
+        counters.seen += size
+        counters.images += size
+
+    def _diverged(self, what: str, epoch: int, step: int) -> None:
+        self.network.theta[...] = self.good_theta
+        self.network.running[...] = self.good_running
+        raise DivergedError(
+            f"training diverged: {what} was not finite at epoch {epoch + 1}, step {step + 1}; "
+            "try a smaller --lr, --clip, or another --init."
+        )
+
+    # What every layer's weights went through in the last step of an epoch: the vanishing
+    # gradient, and steps that are too bold, can be read from these two.
+
+    def _watch_gradient(self) -> NDArray[Any]:
+        self._watched = {
+            f"gradient_norm_{name}": float(np.linalg.norm(gradient))
+            for name, gradient in self._weights(self.network.grad)
+        }
+        self._spare[...] = self.network.theta
+        return self._spare
+
+    def _watch_update(self, before: NDArray[Any]) -> None:
+        old = dict(self._weights(before))
+        for name, new in self._weights(self.network.theta):
+            size = float(np.linalg.norm(old[name]))
+            change = float(np.linalg.norm(new - old[name]))
+            self._watched[f"update_ratio_{name}"] = change / size if size else 0.0
+
+    def _weights(self, vector: NDArray[Any]) -> Iterator[tuple[str, NDArray[Any]]]:
+        for name, view in self.network.named_parameters(vector):
+            layer, _, parameter = name.partition("/")
+            if parameter == "W":
+                yield layer, view
+
+    def _finish_epoch(self) -> EpochDone:
+        counters, network = self.counters, self.network
+        record = {
+            "train_loss": counters.loss_sum / counters.seen,
+            "train_accuracy": counters.correct / counters.seen,
+            "penalty": self.update.penalty.value(network.theta[: network.penalized]),
+        }
+        with self.averaged_weights():
+            if self.validation is not None:
+                measured = performance(network, self.loss, self.applier, self.validation)
+                record["val_loss"], record["val_accuracy"] = measured.loss, measured.accuracy
+                self.schedule.losses.append(measured.loss)
+                rank = (measured.accuracy, -measured.loss)
+                is_best = rank > (counters.best_accuracy, -counters.best_loss)
+            else:
+                is_best = True
+            if is_best:
+                self.best_theta[...] = network.theta
+                self.best_running[...] = network.running
+                counters.best_epoch = counters.epoch + 1
+                counters.best_accuracy = record.get("val_accuracy", -1.0)
+                counters.best_loss = record.get("val_loss", float("inf"))
+        self.good_theta[...] = network.theta
+        self.good_running[...] = network.running
+        record |= {
+            "learning_rate": float(self.step_history["learning_rate"][self.steps_done - 1]),
+            "gradient_norm": counters.norm_sum / counters.step,
+            "seconds": counters.seconds,
+            **self._watched,
+        }
+        for name, value in record.items():
+            self.epoch_history.setdefault(name, []).append(value)
+        counters.epoch += 1
+        counters.step = counters.correct = counters.seen = 0
+        counters.loss_sum = counters.norm_sum = 0.0
+        return EpochDone(counters.epoch, self.epochs, record, is_best)
+
+    @contextmanager
+    def averaged_weights(self) -> Iterator[None]:
+        """Put the averaged weights, if there are any, into the network for a while."""
+        average = self.update.average
+        if average is None:
+            yield
+            return
+        theta = self.network.theta
+        self._spare[...] = theta
+        theta[...] = average
+        try:
+            yield
+        finally:
+            theta[...] = self._spare
+
+    def use_best_weights(self) -> None:
+        """Put the best weights so far into the network."""
+        self.network.theta[...] = self.best_theta
+        self.network.running[...] = self.best_running
