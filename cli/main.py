@@ -10,6 +10,7 @@ on stderr (and a JSON object on stdout with `--json`) and an exit code:
 """
 
 import contextlib
+import inspect
 import os
 import sys
 from collections.abc import Sequence
@@ -48,7 +49,7 @@ class LazyGroup(TyperGroup):
         if hasattr(module, "app"):
             return typer.main.get_command(module.app)
         app = typer.Typer(add_completion=False, rich_markup_mode="rich")
-        app.command(cmd_name)(module.command)
+        app.command(cmd_name, help=_unwrapped(module.command.__doc__ or ""))(module.command)
         built = typer.main.get_command(app)
         built.name = cmd_name
         return built
@@ -58,6 +59,12 @@ class LazyGroup(TyperGroup):
         for panel, group in commands.COMMANDS.items():
             with formatter.section(panel):
                 formatter.write_dl([(name, entry.summary) for name, entry in group.items()])
+
+
+def _unwrapped(text: str) -> str:
+    """Join the lines of each paragraph, which Rich would break where the source does."""
+    paragraphs = inspect.cleandoc(text).split("\n\n")
+    return "\n\n".join(" ".join(part.split("\n")) for part in paragraphs)
 
 
 # The top page is plain text: it has to appear at once, and Rich takes longer to load than to read.
@@ -81,9 +88,7 @@ def nnlab(
     version: bool = typer.Option(
         False, "--version", callback=_show_version, is_eager=True, help="Show the version and exit."
     ),
-    debug: bool = typer.Option(  # noqa: ARG001  (read from the arguments by `main`)
-        False, "--debug", help="Show the traceback of an unexpected error."
-    ),
+    debug: bool = typer.Option(False, "--debug", help="Show the traceback of an unexpected error."),
 ) -> None:
     """Image classification experiments: prepare images, train, evaluate, look inside.
 
