@@ -1,1 +1,23 @@
-"""Nearest neighbours: exact search, its distance kernels, and what the search looks at."""
+"""Nearest neighbours: exact search on pixels, the vote, and what it shows about backgrounds."""
+
+from nnlab.neighbors.baseline import KnnResult, Settings, baseline
+from nnlab.neighbors.classifier import KNNClassifier, restore
+from nnlab.neighbors.crossvalidation import CrossValidation, cross_validate
+from nnlab.neighbors.metrics import METRICS, Metric
+from nnlab.neighbors.search import Neighbors, search
+from nnlab.neighbors.vote import WEIGHTS
+
+__all__ = [
+    "METRICS",
+    "WEIGHTS",
+    "CrossValidation",
+    "KNNClassifier",
+    "KnnResult",
+    "Metric",
+    "Neighbors",
+    "Settings",
+    "baseline",
+    "cross_validate",
+    "restore",
+    "search",
+]

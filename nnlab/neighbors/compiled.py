@@ -1,0 +1,312 @@
+"""The compiled kernels: tiles of integer distances between bytes, and keeping the k nearest.
+
+Every kernel fills `out[i, j]` from the packed bytes of query i and training row j: (Q, W) and
+(R, W) uint8, contiguous, W a multiple of 64, the padding zero, Q and R multiples of 4. All results
+are exact integers. The functions release the interpreter's lock and are cached on disk, so that
+only the first call on a machine compiles.
+"""
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numba import njit
+
+from nnlab.neighbors.intrinsics import (
+    absolute_256,
+    absolute_512,
+    largest_256,
+    largest_512,
+    products_256,
+    products_512,
+    products_vnni,
+    smaller_angle,
+)
+
+# Columns that a 32-bit sum of the plain loops takes: 2^14 * 255^2 < 2^31.
+CHUNK = 1 << 14
+# A float64 cosine is off by less than 4 units of 2^-53; whatever is closer than this to the worst
+# kept neighbour is compared in exact integers.
+ANGLE_MARGIN = 1 - 2.0**-48
+
+
+def compiled(function: Callable[..., Any], **options: Any) -> Any:
+    """Compile with Numba; cached on disk where the machine has a folder for it."""
+    try:
+        return njit(function, nogil=True, cache=True, **options)
+    except RuntimeError:  # Numba found no folder that it may write
+        return njit(function, nogil=True, **options)
+
+
+@compiled
+def absolute_avx512(queries, rows, out):
+    """Fill `out` with sums of absolute differences."""
+    width = queries.shape[1]
+    for i in range(0, queries.shape[0], 4):
+        for j in range(0, rows.shape[0], 4):
+            absolute_512(
+                queries.ctypes.data + i * width, rows.ctypes.data + j * width,
+                out.ctypes.data + 8 * (i * out.shape[1] + j), width, out.shape[1],
+            )  # fmt: skip
+
+
+@compiled
+def absolute_avx2(queries, rows, out):
+    """Fill `out` with sums of absolute differences."""
+    width = queries.shape[1]
+    for i in range(0, queries.shape[0], 2):
+        for j in range(0, rows.shape[0], 4):
+            absolute_256(
+                queries.ctypes.data + i * width, rows.ctypes.data + j * width,
+                out.ctypes.data + 8 * (i * out.shape[1] + j), width, out.shape[1],
+            )  # fmt: skip
+
+
+@compiled
+def absolute_generic(queries, rows, out):
+    """Fill `out` with sums of absolute differences; LLVM knows this loop on many processors."""
+    for i in range(queries.shape[0]):
+        for j in range(rows.shape[0]):
+            total = 0
+            for start in range(0, queries.shape[1], CHUNK):
+                part = np.int32(0)
+                for column in range(start, min(start + CHUNK, queries.shape[1])):
+                    difference = np.int32(queries[i, column]) - np.int32(rows[j, column])
+                    part = np.int32(part + (difference if difference >= 0 else -difference))
+                total += part
+            out[i, j] = total
+
+
+@compiled
+def products_avx512_vnni(queries, rows, out):
+    """Fill `out` with dot products of bytes with signed bytes (training rows less 128)."""
+    width = queries.shape[1]
+    for i in range(0, queries.shape[0], 4):
+        for j in range(0, rows.shape[0], 4):
+            products_vnni(
+                queries.ctypes.data + i * width, rows.ctypes.data + j * width,
+                out.ctypes.data + 8 * (i * out.shape[1] + j), width, out.shape[1],
+            )  # fmt: skip
+
+
+@compiled
+def products_avx512(queries, rows, out):
+    """Fill `out` with dot products."""
+    width = queries.shape[1]
+    for i in range(0, queries.shape[0], 4):
+        for j in range(0, rows.shape[0], 4):
+            products_512(
+                queries.ctypes.data + i * width, rows.ctypes.data + j * width,
+                out.ctypes.data + 8 * (i * out.shape[1] + j), width, out.shape[1],
+            )  # fmt: skip
+
+
+@compiled
+def products_avx2(queries, rows, out):
+    """Fill `out` with dot products."""
+    width = queries.shape[1]
+    for i in range(0, queries.shape[0], 2):
+        for j in range(0, rows.shape[0], 4):
+            products_256(
+                queries.ctypes.data + i * width, rows.ctypes.data + j * width,
+                out.ctypes.data + 8 * (i * out.shape[1] + j), width, out.shape[1],
+            )  # fmt: skip
+
+
+@compiled
+def products_generic(queries, rows, out):
+    """Fill `out` with dot products."""
+    for i in range(queries.shape[0]):
+        for j in range(rows.shape[0]):
+            total = 0
+            for start in range(0, queries.shape[1], CHUNK):
+                part = np.int32(0)
+                for column in range(start, min(start + CHUNK, queries.shape[1])):
+                    product = np.int32(queries[i, column]) * np.int32(rows[j, column])
+                    part = np.int32(part + product)
+                total += part
+            out[i, j] = total
+
+
+@compiled
+def largest_avx512(queries, rows, out):
+    """Fill `out` with the largest absolute differences."""
+    width = queries.shape[1]
+    for i in range(0, queries.shape[0], 4):
+        for j in range(0, rows.shape[0], 4):
+            largest_512(
+                queries.ctypes.data + i * width, rows.ctypes.data + j * width,
+                out.ctypes.data + 8 * (i * out.shape[1] + j), width, out.shape[1],
+            )  # fmt: skip
+
+
+@compiled
+def largest_avx2(queries, rows, out):
+    """Fill `out` with the largest absolute differences."""
+    width = queries.shape[1]
+    for i in range(0, queries.shape[0], 2):
+        for j in range(0, rows.shape[0], 4):
+            largest_256(
+                queries.ctypes.data + i * width, rows.ctypes.data + j * width,
+                out.ctypes.data + 8 * (i * out.shape[1] + j), width, out.shape[1],
+            )  # fmt: skip
+
+
+@compiled
+def largest_generic(queries, rows, out):
+    """Fill `out` with the largest absolute differences."""
+    for i in range(queries.shape[0]):
+        for j in range(rows.shape[0]):
+            largest = np.uint8(0)
+            for column in range(queries.shape[1]):
+                query, row = queries[i, column], rows[j, column]
+                difference = np.uint8(max(query, row) - min(query, row))
+                largest = max(largest, difference)
+            out[i, j] = largest
+
+
+@compiled
+def pack(images, out, flip, sums, squares):
+    """Copy (n, D) bytes into the first n rows of `out`, each combined with `flip` by xor.
+
+    Writes each row's sum and sum of squares; the columns beyond D become zero.
+    """
+    columns = images.shape[1]
+    for i in range(images.shape[0]):
+        total = 0
+        square = 0
+        for start in range(0, columns, CHUNK):
+            part = np.int32(0)
+            part_square = np.int32(0)
+            for column in range(start, min(start + CHUNK, columns)):
+                value = np.int32(images[i, column])
+                part = np.int32(part + value)
+                part_square = np.int32(part_square + value * value)
+                out[i, column] = images[i, column] ^ flip
+            total += part
+            square += part_square
+        sums[i] = total
+        squares[i] = square
+        out[i, columns:] = 0
+
+
+@compiled
+def squared_distances(products, query_terms, row_squares):
+    """Turn dot products into |q|^2 + |t|^2 - 2 q.t, in place."""
+    for i in range(len(query_terms)):
+        for j in range(len(row_squares)):
+            products[i, j] = query_terms[i] + row_squares[j] - 2 * products[i, j]
+
+
+@compiled
+def keep_smallest(distances, count, first, nearest, rows):
+    """Merge a tile into the k nearest of each query.
+
+    Args:
+        distances: (Q or more, `count` or more); what is beyond is padding. Tiles come in the order
+            of their rows.
+        count: the training rows in the tile.
+        first: the number of its first row.
+        nearest: (Q, k) distances, ascending; empty places hold the largest number.
+        rows: (Q, k) their row numbers. Of equal distances the lower row comes first.
+    """
+    k = nearest.shape[1]
+    for i in range(nearest.shape[0]):
+        worst = nearest[i, k - 1]
+        hits = 0
+        for j in range(count):  # a loop without branches, many at once
+            hits += distances[i, j] < worst
+        if hits == 0:
+            continue
+        for j in range(count):
+            distance = distances[i, j]
+            if distance < worst:
+                place = k - 1
+                while place > 0 and nearest[i, place - 1] > distance:
+                    nearest[i, place] = nearest[i, place - 1]
+                    rows[i, place] = rows[i, place - 1]
+                    place -= 1
+                nearest[i, place] = distance
+                rows[i, place] = first + j
+                worst = nearest[i, k - 1]
+
+
+@compiled
+def keep_smallest_angles(products, offsets, row_squares, first, dots, squares, rows):
+    """Merge a tile of dot products into the k nearest by angle, compared in exact integers.
+
+    Args:
+        products: (Q or more, R or more) dot products, less `offsets` of each query.
+        offsets: (Q,).
+        row_squares: (R,) squared norms of the training rows; 1 in place of 0.
+        first: the number of the tile's first row.
+        dots: (Q, k) dot products of the nearest; -1 marks an empty place.
+        squares: (Q, k) their squared norms.
+        rows: (Q, k) their row numbers.
+    """
+    k = dots.shape[1]
+    inverse = 1.0 / np.sqrt(row_squares.astype(np.float64))
+    for i in range(dots.shape[0]):
+        last = k - 1
+        threshold = dots[i, last] / np.sqrt(np.float64(squares[i, last])) * ANGLE_MARGIN
+        for j in range(len(row_squares)):
+            dot = products[i, j] + offsets[i]
+            if dot * inverse[j] < threshold:
+                continue
+            square = row_squares[j]
+            if dots[i, last] >= 0 and not smaller_angle(
+                dot, square, dots[i, last], squares[i, last]
+            ):
+                continue
+            place = last
+            while place > 0 and (
+                dots[i, place - 1] < 0
+                or smaller_angle(dot, square, dots[i, place - 1], squares[i, place - 1])
+            ):
+                dots[i, place] = dots[i, place - 1]
+                squares[i, place] = squares[i, place - 1]
+                rows[i, place] = rows[i, place - 1]
+                place -= 1
+            dots[i, place] = dot
+            squares[i, place] = square
+            rows[i, place] = first + j
+            threshold = dots[i, last] / np.sqrt(np.float64(squares[i, last])) * ANGLE_MARGIN
+
+
+# Sums may be taken in any order (the documented tolerance allows for it), so that they vectorise.
+compiled_float = functools.partial(compiled, fastmath={"reassoc", "nsz", "contract"})
+
+
+@compiled_float
+def float_absolute(queries, rows, out):
+    """Fill `out` with sums of absolute differences of float64 rows."""
+    for i in range(queries.shape[0]):
+        for j in range(rows.shape[0]):
+            total = 0.0
+            for column in range(queries.shape[1]):
+                total += abs(queries[i, column] - rows[j, column])
+            out[i, j] = total
+
+
+@compiled_float
+def float_squares(queries, rows, out):
+    """Fill `out` with sums of squared differences of float64 rows."""
+    for i in range(queries.shape[0]):
+        for j in range(rows.shape[0]):
+            total = 0.0
+            for column in range(queries.shape[1]):
+                difference = queries[i, column] - rows[j, column]
+                total += difference * difference
+            out[i, j] = total
+
+
+@compiled_float
+def float_largest(queries, rows, out):
+    """Fill `out` with the largest absolute differences of float64 rows."""
+    for i in range(queries.shape[0]):
+        for j in range(rows.shape[0]):
+            largest = 0.0
+            for column in range(queries.shape[1]):
+                largest = max(largest, abs(queries[i, column] - rows[j, column]))
+            out[i, j] = largest

@@ -1,0 +1,133 @@
+"""Choosing k on the training images alone, by cross-validation.
+
+Every fold's images are classified by the other folds' images. The neighbours of an image do not
+depend on k, so the largest k's are searched once and every smaller k reads its votes from them;
+and images of one fold are never compared with each other.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nnlab.errors import InputError
+from nnlab.neighbors.metrics import find_metric
+from nnlab.neighbors.search import Neighbors, Progress, Rows, check_k, search
+from nnlab.neighbors.vote import count_votes
+from nnlab.stratify import stratified_folds
+
+
+@dataclass(frozen=True)
+class CrossValidation:
+    """Accuracy of each k on each fold.
+
+    Attributes:
+        ks: the numbers of neighbours tried.
+        accuracy: (len(ks), folds).
+    """
+
+    ks: tuple[int, ...]
+    accuracy: NDArray[np.float64]
+
+    @property
+    def best(self) -> int:
+        """The k with the highest mean accuracy, of equals the smallest."""
+        mean = self.accuracy.mean(axis=1)
+        return min(k for k, value in zip(self.ks, mean, strict=True) if value == mean.max())
+
+    def record(self) -> dict[str, list[float]]:
+        """Return ``{k: [accuracy per fold]}``."""
+        return {
+            str(k): row.tolist() for k, row in zip(self.ks, self.accuracy, strict=True)
+        }  # fmt: skip
+
+
+def elect(
+    found: Neighbors, labels: NDArray[np.int64], class_count: int, metric: str, weights: str, k: int
+) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """Let the first k of each query's neighbours vote.
+
+    Args:
+        found: the neighbours of a search with at least k of them.
+        labels: (N,) of the whole training set.
+        class_count: K.
+        metric: a name in `METRICS`.
+        weights: a name in `WEIGHTS`.
+        k: how many vote.
+
+    Returns:
+        The elected classes (Q,) and the votes (Q, K).
+    """
+    distances = find_metric(metric).distance(found.distances[:, :k])
+    votes = count_votes(labels[found.indices[:, :k]], distances, class_count, weights)
+    return votes.argmax(axis=1), votes
+
+
+def cross_validate(
+    images: NDArray[Any],
+    labels: NDArray[np.int64],
+    ks: Sequence[int],
+    *,
+    folds: int,
+    seed: int,
+    class_count: int,
+    metric: str = "l1",
+    weights: str = "uniform",
+    rows: Rows | None = None,
+    threads: int | None = None,
+    progress: Progress | None = None,
+) -> CrossValidation:
+    """Measure each k by cross-validation.
+
+    Args:
+        images: (N, ...).
+        labels: (N,) class indices.
+        ks: the numbers of neighbours to try.
+        folds: how many parts, stratified by class.
+        seed: which image goes to which fold.
+        class_count: K.
+        metric: a name in `METRICS`.
+        weights: a name in `WEIGHTS`.
+        rows: use these rows only, ascending.
+        threads: how many to compute with.
+        progress: called with (pairs compared, pairs in all).
+
+    Raises:
+        InputError: folds or a k that the number of images does not allow.
+    """
+    rows = np.arange(len(labels)) if rows is None else rows
+    fold_of = stratified_folds(labels[rows], folds, seed)
+    sizes = np.bincount(fold_of, minlength=folds)
+    smallest = len(rows) - int(sizes.max())
+    if max(ks) > smallest:
+        raise InputError(
+            f"k is {max(ks)}, but {folds} folds of {len(rows)} training images leave only "
+            f"{smallest} to find; use a smaller k."
+        )
+    check_k(min(ks), smallest)
+    pairs = int((sizes * (len(rows) - sizes)).sum())
+    accuracy = np.empty((len(ks), folds))
+    done = 0
+    for fold in range(folds):
+        inside = rows[fold_of == fold]
+
+        def advance(part: int, _: int, before: int = done) -> None:
+            if progress is not None:
+                progress(before + part, pairs)
+
+        found = search(
+            images, images, max(ks), metric, query_rows=inside,
+            training_rows=rows[fold_of != fold], threads=threads, progress=advance,
+        )  # fmt: skip
+        done += len(inside) * (len(rows) - len(inside))
+        for index, k in enumerate(ks):
+            elected, _ = elect(found, labels, class_count, metric, weights, k)
+            accuracy[index, fold] = np.mean(elected == labels[inside])
+    return CrossValidation(tuple(ks), accuracy)
+
+
+def pair_count(rows: int, folds: int) -> int:
+    """Return how many pairs of `rows` images a cross-validation compares, give or take a few."""
+    return rows * (rows - -(-rows // folds)) if folds else 0
