@@ -83,8 +83,10 @@ def restore(trainer: Trainer, run: Run) -> None:
         trainer.good_running[...] = run.arrays["good/running"]
         trainer.counters = counters
         done = trainer.steps_done
-        for name, values in trainer.step_history.items():
-            values[:done] = run.history["step"][name]
+        for name in trainer.step_history:
+            longest = max(len(trainer.step_history[name]), done)  # --epochs may have shrunk
+            trainer.step_history[name] = np.empty(longest)
+            trainer.step_history[name][:done] = run.history["step"][name]
         trainer.epoch_history = {
             name: [float(value) for value in values]
             for name, values in run.history["epoch"].items()

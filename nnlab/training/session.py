@@ -147,11 +147,16 @@ def train(settings: Settings, data: TrainingData, plan: Plan) -> Iterator[Event]
     else:
         run = earlier
         _refuse_other_settings(settings, data, run)
+        if run.attributes.get("progress", {}).get("diverged"):
+            raise InputError(
+                f"{run.path} diverged; going on would diverge again. Start it afresh with other "
+                "settings and --force."
+            )
         trainer, _ = make_trainer(
             settings, division, len(data.classes), load_standardization(earlier)
         )
         restore(trainer, run)
-        if trainer.finished:
+        if trainer.finished and "result" in run.attributes:
             yield Finished(_record(run), already=True)
             return
         run.config |= asdict(settings.resolve())

@@ -1,0 +1,233 @@
+"""`nnlab train`."""
+
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from nnlab.cli.output import Output, percent
+from nnlab.cli.settings_options import resolve_settings, with_settings
+
+SURROUNDINGS = "Run"
+
+
+@with_settings
+def command(
+    data: Annotated[
+        str | None,
+        typer.Argument(help="A data file, or the name of a known data set.", show_default=False),
+    ] = None,
+    output: Annotated[
+        str | None,
+        typer.Option(
+            "--output",
+            "-o",
+            metavar="RUN.h5",
+            help="The run file. It may contain {model}, {seed}, {job}, {task}.",
+            rich_help_panel=SURROUNDINGS,
+        ),
+    ] = None,
+    settings: Any = None,
+    config: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Settings from a TOML file (keys are option names), or those of a run file.",
+            rich_help_panel=SURROUNDINGS,
+        ),
+    ] = None,
+    time_limit: Annotated[
+        str | None,
+        typer.Option(
+            metavar="TIME",
+            help="Stop after so long with a checkpoint, such as 90s, 5m, 1h30m.",
+            rich_help_panel=SURROUNDINGS,
+        ),
+    ] = None,
+    checkpoint_every: Annotated[
+        str | None,
+        typer.Option(
+            metavar="TIME",
+            help="Save a checkpoint so often: a time such as 5m, or a number of steps; 0 for "
+            "none. \\[default: 5m]",
+            rich_help_panel=SURROUNDINGS,
+        ),
+    ] = None,
+    threads: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="Compute with so many threads. \\[default: what the process may use]",
+            rich_help_panel=SURROUNDINGS,
+        ),
+    ] = None,
+    resume: Annotated[
+        bool,
+        typer.Option(
+            "--resume",
+            help="Go on from the run file; start afresh if it is not there.",
+            rich_help_panel=SURROUNDINGS,
+        ),
+    ] = False,
+    force: Annotated[
+        bool,
+        typer.Option("--force", help="Replace an existing run file.", rich_help_panel=SURROUNDINGS),
+    ] = False,
+    root: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR",
+            help="Where known data sets lie. \\[default: NNLAB_DATA or the user's data folder]",
+            rich_help_panel=SURROUNDINGS,
+        ),
+    ] = None,
+    as_json: Annotated[
+        bool,
+        typer.Option(
+            "--json", help="Print one JSON object on stdout.", rich_help_panel=SURROUNDINGS
+        ),
+    ] = False,
+) -> None:
+    """Train a softmax classifier, a linear SVM or an MLP.
+
+    Total loss = mean over images of the data loss + l2 / 2 * sum(W^2) + l1 * sum(|W|); biases and
+    normalization gains are not penalized. The weights with the best validation accuracy are kept.
+    Ctrl-C, SIGTERM, SIGUSR1 and --time-limit save a checkpoint and exit with 75; the same command
+    with --resume goes on exactly.
+
+    [bold]Examples[/bold]
+
+    nnlab train fashion.h5 -o softmax.h5
+
+    nnlab train fashion.h5 -o svm.h5 --model svm --delta 1 --l2 1e-3
+
+    nnlab train fashion.h5 -o mlp.h5 --model mlp --hidden 512,256 --dropout 0.3 --epochs 20
+
+    nnlab train --config mlp.h5 -o again.h5 --seed 1
+
+    nnlab train photos.h5 -o 'run-{job}-{task}.h5' --model mlp --resume --time-limit 55m --json
+    """
+    from nnlab import machine
+    from nnlab.atomic import refuse_existing
+    from nnlab.cli.signals import stop_on_signals
+    from nnlab.datasets import find_data, open_data
+    from nnlab.errors import InputError
+    from nnlab.runs.naming import expand
+    from nnlab.training.images import ImageSet
+    from nnlab.training.session import Plan, TrainingData, train
+
+    out = Output(as_json)
+    chosen, around = resolve_settings(config, settings)
+    data = data or around.get("data")
+    output = output or around.get("output")
+    if data is None:
+        raise InputError("DATA is missing: name a data file or a known data set.")
+    if output is None:
+        raise InputError("the run file is missing: name it with -o RUN.h5.")
+    path = expand(str(output), seed=chosen.seed, model=chosen.model)
+    if not resume:
+        refuse_existing(path, force)
+    machine.limit_blas_threads(machine.thread_count(threads or around.get("threads")))
+    plan = Plan(
+        output=path,
+        command=["nnlab", *sys.argv[1:]],
+        resume=resume,
+        time_limit=_seconds(time_limit or around.get("time_limit")),
+        **_checkpoints(checkpoint_every or around.get("checkpoint_every") or "5m"),
+    )
+    with open_data(find_data(str(data), root, out.note)) as file, stop_on_signals() as stop:
+        training = TrainingData(
+            name=file.name,
+            path=file.path.resolve(),
+            checksum=file.checksum,
+            classes=file.classes,
+            train=_images(ImageSet, file, "train"),
+            validation=_images(ImageSet, file, "val") if "val" in file.splits else None,
+        )
+        events = train(chosen, training, replace(plan, stop=stop))
+        record = _show(events, out, chosen, training.name)
+    out.result(record)
+
+
+def _images(kind: Any, file: Any, split: str) -> Any:
+    part = file.split(split)
+    return kind.of(part.images, part.labels)
+
+
+def _seconds(text: Any) -> float | None:
+    from nnlab.training.durations import parse_duration
+
+    return None if text is None else parse_duration(str(text))
+
+
+def _checkpoints(text: Any) -> dict[str, Any]:
+    text = str(text)
+    if text.isdigit():
+        return {"checkpoint_seconds": None, "checkpoint_steps": int(text) or None}
+    return {"checkpoint_seconds": _seconds(text)}
+
+
+def _show(events: Any, out: Output, settings: Any, data: str) -> dict[str, Any]:
+    from nnlab.cli.progress import Progress
+    from nnlab.training.durations import format_duration
+    from nnlab.training.session import CheckpointFailed, Finished, Started
+    from nnlab.training.trainer import EpochDone, StepDone
+
+    progress = Progress()
+    record: dict[str, Any] = {}
+    with progress:
+        for event in events:
+            match event:
+                case StepDone():
+                    progress.step(event.epoch, event.step)
+                case EpochDone():
+                    progress.epoch(event.epoch)
+                    progress.write(_epoch_line(event))
+                case CheckpointFailed():
+                    progress.write(
+                        f"warning: no checkpoint could be written: {event.reason} Training goes on."
+                    )
+                case Started():
+                    for notice in event.notices:
+                        progress.write(f"note: {notice}")
+                    done = f", {event.epochs_done} done before" if event.epochs_done else ""
+                    progress.write(
+                        f"{settings.model} with {event.parameters:,} parameters on {data}: "
+                        f"{event.train_images:,} images to train on, "
+                        f"{event.validation_images:,} to validate; {event.epochs} epochs of "
+                        f"{event.steps} steps{done}"
+                    )
+                    progress.begin(event.epochs, event.steps, event.epochs_done)
+                case Finished():
+                    record = event.record
+                    if event.already:
+                        progress.write(
+                            f"{record['run']} was finished before; a larger --epochs goes on."
+                        )
+    rows = [("train", record["train"]), ("val", record["val"])]
+    out.table(
+        "",
+        ["split", "data loss", "accuracy"],
+        [[name, f"{p['loss']:.4f}", percent(p["accuracy"])] for name, p in rows if p],
+    )
+    out.line(
+        f"best epoch {record['best_epoch']} of {record['epochs']}, "
+        f"{format_duration(record['seconds'])}, {record['images_per_second']:,.0f} images/s "
+        f"-> {record['run']}"
+    )
+    return record
+
+
+def _epoch_line(event: Any) -> str:
+    record = event.record
+    text = (
+        f"epoch {event.epoch:>{len(str(event.epochs))}}/{event.epochs}  "
+        f"train loss {record['train_loss']:.4f}  accuracy {percent(record['train_accuracy'])}"
+    )
+    if "val_loss" in record:
+        text += f"  val loss {record['val_loss']:.4f}  accuracy {percent(record['val_accuracy'])}"
+    if record["penalty"]:
+        text += f"  penalty {record['penalty']:.4f}"
+    return text + ("  *" if event.is_best and "val_loss" in record else "")

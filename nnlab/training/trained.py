@@ -1,0 +1,114 @@
+"""A trained network with everything that it expects of an image, ready to classify."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nnlab.core.losses import loss_from_spec, probabilities
+from nnlab.core.network import Network
+from nnlab.errors import FileFormatError, InputError
+from nnlab.metrics import Metrics, measure
+from nnlab.runs import Run
+from nnlab.training.images import ImageSet
+from nnlab.training.inference import scores_of
+from nnlab.training.runstate import load_network, load_standardization
+
+
+class TrainedNetwork:
+    """A network with its best weights, its standardization and its loss.
+
+    Attributes:
+        network: in inference it neither drops units nor looks at the batch.
+        loss: the data loss that it was trained with.
+        standardization: what is done to pixels first.
+        classes: the names of the classes.
+        image_shape: (H, W, C) of the images that it takes.
+    """
+
+    def __init__(self, run: Run, dtype: Any = None) -> None:
+        """Rebuild the network of a run.
+
+        Args:
+            run: of kind ``network``.
+            dtype: instead of the type that it was trained in.
+
+        Raises:
+            InputError: the run is of another kind.
+            FileFormatError: the run's parts do not fit together.
+        """
+        if run.kind != "network":
+            raise InputError(f"{run.path} is a run of kind {run.kind}, not a trained network.")
+        self.standardization = load_standardization(run)
+        self.image_shape = self.standardization.image_shape
+        self.classes = list(run.classes)
+        prefix = "best/weights" if "best" in run.attributes else "weights"
+        try:
+            self.network = Network.from_spec(
+                run.spec["network"], dtype=dtype or run.config["dtype"]
+            )
+            load_network(self.network, run, prefix)
+            self.loss = loss_from_spec(run.spec["loss"])
+        except (KeyError, ValueError, TypeError, IndexError, AttributeError) as error:
+            raise FileFormatError(
+                f"{run.path} does not hold a usable network ({error})."
+            ) from error
+        fits = (self.network.inputs, self.network.outputs) == (
+            int(np.prod(self.image_shape)),
+            len(self.classes),
+        )
+        if not fits:
+            raise FileFormatError(f"{run.path}: the network does not fit its images and classes.")
+
+    def scores(self, images: Any) -> NDArray[Any]:
+        """Return the scores (N, C) of images (N, H, W, C), uint8.
+
+        Raises:
+            InputError: images of another shape.
+        """
+        return scores_of(self.network, self._applier, self._checked(images, None))
+
+    def probabilities(self, images: Any) -> NDArray[np.float64]:
+        """Return the softmax of the scores, (N, C).
+
+        For a network trained with a hinge loss they order the classes, but are not calibrated.
+        """
+        return probabilities(self.scores(images))
+
+    def predict(self, images: Any) -> NDArray[np.int64]:
+        """Return the class (N,) with the highest score; the smallest index among equals."""
+        return self.scores(images).argmax(axis=1)
+
+    def evaluate(self, images: Any, labels: Any) -> Metrics:
+        """Measure the network on labelled images."""
+        chosen = self._checked(images, labels)
+        scores = scores_of(self.network, self._applier, chosen)
+        loss, _ = self.loss(scores, chosen.labels)
+        return measure(
+            chosen.labels,
+            scores.argmax(axis=1),
+            len(self.classes),
+            probabilities=probabilities(scores),
+            loss=loss,
+        )
+
+    @property
+    def _applier(self) -> Any:
+        return self.standardization.applier(self.network.dtype)
+
+    def _checked(self, images: Any, labels: Any) -> ImageSet:
+        images = np.asanyarray(images)
+        if labels is None:
+            labels = np.zeros(len(images), np.int64)
+        chosen = ImageSet.of(images, labels)
+        shape = tuple(chosen.images.shape[1:])
+        if shape != self.image_shape:
+            raise InputError(
+                f"the network takes images of {_shape(self.image_shape)}, not {_shape(shape)}; "
+                "prepare them alike (nnlab preprocess --size, --gray)."
+            )
+        return chosen
+
+
+def _shape(shape: tuple[int, ...]) -> str:
+    return " x ".join(str(length) for length in shape)
