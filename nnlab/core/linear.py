@@ -6,6 +6,7 @@ import numpy as np
 
 from nnlab.core.initializers import INITIALIZERS
 from nnlab.core.layer import Array, Layer, Parameter
+from nnlab.jit import kernels
 
 
 class Linear(Layer):
@@ -42,12 +43,16 @@ class Linear(Layer):
         """One array for the output, one for the input's gradient if it is wanted."""
         self._out = np.empty((batch, self.outputs), dtype)
         self._dx = np.empty((batch, self.inputs), dtype) if self.input_gradient else None
+        self._kernels = kernels("nnlab.core.kernels")
 
     def forward(self, x: Array, training: bool) -> Array:  # noqa: ARG002
         """Return x W + b."""
         out = self._out[: len(x)]
         np.matmul(x, self.params["W"], out=out)
-        out += self.params["b"]
+        if self._kernels is None:
+            out += self.params["b"]
+        else:
+            self._kernels.add_bias(out, self.params["b"])
         self._x = x
         return out
 

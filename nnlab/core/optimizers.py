@@ -21,14 +21,19 @@ The vectors are worked through in chunks that stay in the processor's cache, and
 step does with a number happens while its chunk is there: penalty, decay, update, average.
 """
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
 from nnlab.core.layer import Array
 from nnlab.core.network import Network
 from nnlab.core.penalties import Penalty, limit_norms
+from nnlab.jit import kernels
+
+State = Sequence[Array]
+Numbers = Sequence[Any]
 
 # Four or five float32 vectors of this length lie in the second-level cache together.
 CHUNK = 32768
@@ -37,8 +42,9 @@ CHUNK = 32768
 class Optimizer:
     """Base of the optimizers.
 
-    A subclass names its state vectors in `slots`, prepares a step's numbers in `begin` and
-    updates one chunk in `update`.
+    A subclass names its state vectors in `slots`, gives a step's numbers in `numbers` and updates
+    one chunk in `update`. A compiled loop of the same name as `rule` in `nnlab.core.kernels`
+    takes the chunk, its state and the numbers, and is used where there is one.
 
     Attributes:
         steps: how many steps have been taken.
@@ -46,6 +52,7 @@ class Optimizer:
     """
 
     kind: ClassVar[str]
+    rule: ClassVar[str]
     slots: ClassVar[tuple[str, ...]] = ()
     default_learning_rate: ClassVar[float]
     default_weight_decay: ClassVar[float] = 0.0
@@ -58,13 +65,14 @@ class Optimizer:
         """Make the state vectors, zero, for this parameter vector."""
         self.state = {name: np.zeros_like(theta) for name in self.slots}
 
-    def begin(self, learning_rate: float) -> None:
-        """Count the step and prepare what is the same for every chunk."""
-        self.steps += 1
-        self.learning_rate = learning_rate
+    def numbers(self, learning_rate: float) -> tuple[float, ...]:
+        """Return what `update` needs in step number `self.steps`."""
+        return (learning_rate,)
 
-    def update(self, theta: Array, grad: Array, work: Array, *state: Array) -> None:
-        """Update one chunk of theta; `grad` and `work` may be overwritten."""
+    def update(
+        self, theta: Array, grad: Array, work: Array, state: State, numbers: Numbers
+    ) -> None:
+        """Update one chunk of theta; `work` is free."""
         raise NotImplementedError
 
 
@@ -80,15 +88,28 @@ class SGD(Optimizer):
         if not 0 <= momentum < 1:
             raise ValueError(f"a momentum lies in [0, 1), not {momentum}")
         self.momentum = momentum
+        if not momentum:
+            self.slots = ()
 
-    def update(self, theta: Array, grad: Array, work: Array, *state: Array) -> None:
+    @property
+    def rule(self) -> str:  # type: ignore[override]
+        """Without momentum there is no velocity to keep."""
+        return "momentum" if self.momentum else "sgd"
+
+    def numbers(self, learning_rate: float) -> tuple[float, ...]:
+        """Momentum, if any, and rate."""
+        return (self.momentum, learning_rate) if self.momentum else (learning_rate,)
+
+    def update(
+        self, theta: Array, grad: Array, work: Array, state: State, numbers: Numbers
+    ) -> None:
         """V = mu v + g; theta -= lr v."""
         if self.momentum:
             (velocity,) = state
-            velocity *= self.momentum
+            velocity *= numbers[0]
             velocity += grad
             grad = velocity
-        np.multiply(grad, self.learning_rate, out=work)
+        np.multiply(grad, numbers[-1], out=work)
         theta -= work
 
 
@@ -106,92 +127,116 @@ class Nesterov(Momentum):
     """SGD with Nesterov's momentum, in the form that looks ahead from the new velocity."""
 
     kind = "nesterov"
+    slots = ("velocity",)
+    rule = "nesterov"
 
-    def update(self, theta: Array, grad: Array, work: Array, *state: Array) -> None:
+    def numbers(self, learning_rate: float) -> tuple[float, ...]:
+        """Momentum and rate."""
+        return self.momentum, learning_rate
+
+    def update(
+        self, theta: Array, grad: Array, work: Array, state: State, numbers: Numbers
+    ) -> None:
         """V = mu v + g; theta -= lr (g + mu v)."""
-        (velocity,) = state
-        velocity *= self.momentum
+        (velocity,), (momentum, rate) = state, numbers
+        velocity *= momentum
         velocity += grad
-        np.multiply(velocity, self.momentum, out=work)
+        np.multiply(velocity, momentum, out=work)
         work += grad
-        work *= self.learning_rate
+        work *= rate
         theta -= work
 
 
 class Adagrad(Optimizer):
     """A learning rate a parameter, shrinking with the sum of its squared gradients."""
 
-    kind = "adagrad"
+    kind = rule = "adagrad"
     slots = ("squares",)
     default_learning_rate = 0.01
     epsilon: ClassVar[float] = 1e-10
 
-    def update(self, theta: Array, grad: Array, work: Array, *state: Array) -> None:
+    def numbers(self, learning_rate: float) -> tuple[float, ...]:
+        """Epsilon and rate."""
+        return self.epsilon, learning_rate
+
+    def update(
+        self, theta: Array, grad: Array, work: Array, state: State, numbers: Numbers
+    ) -> None:
         """S += g^2; theta -= lr g / (sqrt(s) + eps)."""
-        (squares,) = state
+        (squares,), (epsilon, rate) = state, numbers
         np.multiply(grad, grad, out=work)
         squares += work
         np.sqrt(squares, out=work)
-        work += self.epsilon
+        work += epsilon
         np.divide(grad, work, out=work)
-        work *= self.learning_rate
+        work *= rate
         theta -= work
 
 
 class RMSprop(Optimizer):
     """Adagrad with a moving average (factor 0.99) in place of the sum."""
 
-    kind = "rmsprop"
+    kind = rule = "rmsprop"
     slots = ("squares",)
     default_learning_rate = 0.001
     decay: ClassVar[float] = 0.99
     epsilon: ClassVar[float] = 1e-8
 
-    def update(self, theta: Array, grad: Array, work: Array, *state: Array) -> None:
+    def numbers(self, learning_rate: float) -> tuple[float, ...]:
+        """The average's two factors, epsilon and rate."""
+        return self.decay, 1 - self.decay, self.epsilon, learning_rate
+
+    def update(
+        self, theta: Array, grad: Array, work: Array, state: State, numbers: Numbers
+    ) -> None:
         """S = a s + (1 - a) g^2; theta -= lr g / (sqrt(s) + eps)."""
-        (squares,) = state
+        (squares,), (keep, take, epsilon, rate) = state, numbers
         np.multiply(grad, grad, out=work)
-        work *= 1 - self.decay
-        squares *= self.decay
+        work *= take
+        squares *= keep
         squares += work
         np.sqrt(squares, out=work)
-        work += self.epsilon
+        work += epsilon
         np.divide(grad, work, out=work)
-        work *= self.learning_rate
+        work *= rate
         theta -= work
 
 
 class Adam(Optimizer):
     """Momentum over RMSprop, both corrected for beginning at zero."""
 
-    kind = "adam"
+    kind = rule = "adam"
     slots = ("first_moment", "second_moment")
     default_learning_rate = 0.001
     beta1: ClassVar[float] = 0.9
     beta2: ClassVar[float] = 0.999
     epsilon: ClassVar[float] = 1e-8
 
-    def begin(self, learning_rate: float) -> None:
-        """The two corrections of step t."""
-        super().begin(learning_rate)
-        self._scale = learning_rate / (1 - self.beta1**self.steps)
-        self._root = float(np.sqrt(1 - self.beta2**self.steps))
+    def numbers(self, learning_rate: float) -> tuple[float, ...]:
+        """The averages' factors, the corrections of step t, epsilon and rate."""
+        root = float(np.sqrt(1 - self.beta2**self.steps))
+        scale = learning_rate / (1 - self.beta1**self.steps)
+        averages = (self.beta1, 1 - self.beta1, self.beta2, 1 - self.beta2)
+        return (*averages, 1 / root, self.epsilon, scale)
 
-    def update(self, theta: Array, grad: Array, work: Array, *state: Array) -> None:
+    def update(
+        self, theta: Array, grad: Array, work: Array, state: State, numbers: Numbers
+    ) -> None:
         """M, v, and theta -= lr mhat / (sqrt(vhat) + eps)."""
         first, second = state
+        keep1, take1, keep2, take2, inverse_root, epsilon, scale = numbers
         np.multiply(grad, grad, out=work)
-        work *= 1 - self.beta2
-        second *= self.beta2
+        work *= take2
+        second *= keep2
         second += work
-        grad *= 1 - self.beta1
-        first *= self.beta1
-        first += grad
+        np.multiply(grad, take1, out=work)
+        first *= keep1
+        first += work
         np.sqrt(second, out=work)
-        work *= 1 / self._root
-        work += self.epsilon
+        work *= inverse_root
+        work += epsilon
         np.divide(first, work, out=work)
-        work *= self._scale
+        work *= scale
         theta -= work
 
 
@@ -237,16 +282,20 @@ class Update:
         self.optimizer.allocate(theta)
         self.average = theta.copy() if self.averaging else None
         self._work = np.empty(min(CHUNK, len(theta)), theta.dtype)
+        found = kernels("nnlab.core.kernels")
+        self._rule: Callable[..., None] | None = getattr(found, self.optimizer.rule, None)
+        self._penalize: Callable[..., None] | None = getattr(found, "penalize", None)
         vectors = [theta, grad, *self.optimizer.state.values()]
         # Cut where the penalized weights end, so that a chunk is penalized whole or not at all.
-        self._chunks: list[tuple[bool, slice, list[Array]]] = []
+        self._chunks: list[_Chunk] = []
         for start, stop, penalized in (
             (0, self.network.penalized, True),
             (self.network.penalized, len(theta), False),
         ):
             for begin in range(start, stop, CHUNK):
                 where = slice(begin, min(begin + CHUNK, stop))
-                self._chunks.append((penalized, where, [vector[where] for vector in vectors]))
+                views = [vector[where] for vector in vectors]
+                self._chunks.append(_Chunk(penalized, where, views, self._work[: len(views[0])]))
 
     def apply(self, learning_rate: float) -> float:
         """Take one step.
@@ -258,44 +307,61 @@ class Update:
             The norm of the gradient, penalty included, before clipping. It is not finite where
             the gradient is not, and then theta is spoilt: check it at every step.
         """
-        optimizer = self.optimizer
-        optimizer.begin(learning_rate)
-        shrink = 1.0 - learning_rate * self.weight_decay
-        penalty = self.penalty if self.penalty else None
-        squared_norm = 0.0
-        scale = 1.0
+        optimizer, scalar = self.optimizer, self.network.dtype.type
+        optimizer.steps += 1
+        numbers = [scalar(number) for number in optimizer.numbers(learning_rate)]
+        shrink = scalar(1.0 - learning_rate * self.weight_decay)
+        average_share = scalar(
+            1 - min(self.averaging, (1 + optimizer.steps) / (10 + optimizer.steps))
+        )
+        squared_norm, scale = 0.0, scalar(1)
         if self.clip is not None:
-            squared_norm = self._add_penalty()
-            penalty = None
+            # The whole norm has to be known before the first number changes.
+            squared_norm = sum(self._penalized_norm(chunk, scalar(1)) for chunk in self._chunks)
             norm = float(np.sqrt(squared_norm))
-            scale = min(1.0, self.clip / norm) if norm > 0 else 1.0
-        factor = min(self.averaging, (1 + optimizer.steps) / (10 + optimizer.steps))
-        for penalized, where, (theta, grad, *state) in self._chunks:
-            work = self._work[: len(theta)]
-            if penalized:
-                if penalty is not None:
-                    penalty.add_gradient(theta, grad, work)
-                if shrink != 1.0:
-                    theta *= shrink
+            scale = scalar(min(1.0, self.clip / norm) if norm > 0 else 1.0)
+        for chunk in self._chunks:
+            theta, grad, *state = chunk.vectors
             if self.clip is None:
-                squared_norm += float(np.dot(grad, grad))
-            elif scale != 1.0:
+                squared_norm += self._penalized_norm(chunk, shrink)
+            else:
                 grad *= scale
-            optimizer.update(theta, grad, work, *state)
+                if chunk.penalized:
+                    theta *= shrink
+            if self._rule is not None:
+                self._rule(theta, grad, *state, *numbers)
+            else:
+                optimizer.update(theta, grad, chunk.work, state, numbers)
             if self.average is not None:
-                average = self.average[where]
+                average, work = self.average[chunk.where], chunk.work
                 np.subtract(theta, average, out=work)
-                work *= 1 - factor
+                work *= average_share
                 average += work
         if self.max_norm is not None:
             for weights in self.network.weight_matrices():
                 limit_norms(weights, self.max_norm)
         return float(np.sqrt(squared_norm))
 
-    def _add_penalty(self) -> float:
-        squared_norm = 0.0
-        for penalized, _, (theta, grad, *_state) in self._chunks:
-            if penalized and self.penalty:
-                self.penalty.add_gradient(theta, grad, self._work[: len(theta)])
-            squared_norm += float(np.dot(grad, grad))
-        return squared_norm
+    def _penalized_norm(self, chunk: "_Chunk", shrink: Any) -> float:
+        """Add the penalty to a chunk's gradient, shrink its weights; return the squared norm."""
+        theta, grad = chunk.vectors[:2]
+        if chunk.penalized and (self.penalty or shrink != 1):
+            if self._penalize is not None:
+                scalar = self.network.dtype.type
+                self._penalize(
+                    theta, grad, scalar(self.penalty.l2), scalar(self.penalty.l1), shrink
+                )
+            else:
+                self.penalty.add_gradient(theta, grad, chunk.work)
+                theta *= shrink
+        return float(np.dot(grad, grad))
+
+
+@dataclass(frozen=True)
+class _Chunk:
+    """Views of every vector at one stretch of the parameters."""
+
+    penalized: bool
+    where: slice
+    vectors: list[Array]
+    work: Array

@@ -55,11 +55,11 @@ class Penalty:
             work: a free array of the same shape and type.
         """
         if self.l2:
-            np.multiply(weights, self.l2, out=work)
+            np.multiply(weights, weights.dtype.type(self.l2), out=work)
             gradient += work
         if self.l1:
             np.sign(weights, out=work)
-            work *= self.l1
+            work *= weights.dtype.type(self.l1)
             gradient += work
 
 

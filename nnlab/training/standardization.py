@@ -22,6 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nnlab.errors import InputError
+from nnlab.jit import kernels
 
 Images = NDArray[Any]
 Floats = NDArray[np.float64]
@@ -77,8 +78,9 @@ class Applier:
     def __init__(self, standardization: Standardization, dtype: np.dtype[Any]) -> None:
         self.image_shape = standardization.image_shape
         self.dtype = dtype
-        self._scale = _plain(standardization.scale, dtype)
-        self._shift = _plain(standardization.shift, dtype)
+        self._scale = standardization.scale.astype(dtype)
+        self._shift = standardization.shift.astype(dtype)
+        self._kernels = kernels("nnlab.core.kernels")
         matrix = standardization.matrix
         self._matrix = None if matrix is None else matrix.astype(dtype)
         self._work = np.empty((0, standardization.scale.size), dtype)
@@ -90,19 +92,14 @@ class Applier:
             if len(self._work) < len(out):
                 self._work = np.empty_like(out)
             target = self._work[: len(out)]
-        np.multiply(pixels, self._scale, out=target)
-        if self._shift is not None:
+        if self._kernels is None:
+            np.multiply(pixels, self._scale, out=target)
             target += self._shift
+        else:
+            self._kernels.standardize(pixels, self._scale, self._shift, target)
         if self._matrix is not None:
             np.matmul(target, self._matrix, out=out)
         return out
-
-
-def _plain(values: Floats, dtype: np.dtype[Any]) -> Any:
-    # One number for all features is quicker than an array of equal ones; adding 0 is skipped.
-    if np.all(values == values[0]):
-        return None if values[0] == 0 else dtype.type(values[0])
-    return values.astype(dtype)
 
 
 def _blocks(images: Images, rows: NDArray[np.int64]) -> Iterator[Floats]:

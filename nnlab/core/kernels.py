@@ -1,0 +1,131 @@
+"""Compiled loops of the network core: what NumPy does in several passes, in one.
+
+Each has the same operations in the same order as the NumPy code beside which it stands, so the
+answers agree to the last bit (no contraction to fused multiply-adds, no reordering of sums).
+Numbers that scale an array are passed in the array's type.
+"""
+
+from typing import Any
+
+import numpy as np
+
+from nnlab.jit import compiled
+
+Array = Any
+
+
+@compiled
+def add_bias(out: Array, bias: Array) -> None:
+    """Add b (K,) to every row of (N, K)."""
+    for i in range(out.shape[0]):
+        row = out[i]
+        for j in range(row.size):
+            row[j] += bias[j]
+
+
+@compiled
+def relu(x: Array, out: Array) -> None:
+    """Write max(0, x), and NaN for NaN; the arrays are flat and may be the same."""
+    zero = x.dtype.type(0)
+    for i in range(x.size):
+        value = x[i]
+        out[i] = zero if value <= zero else value
+
+
+@compiled
+def relu_backward(output: Array, dout: Array) -> None:
+    """Set dout to 0 where the output is not positive; both flat."""
+    zero, one = dout.dtype.type(0), dout.dtype.type(1)
+    for i in range(dout.size):
+        dout[i] = dout[i] * (one if output[i] > zero else zero)
+
+
+@compiled
+def standardize(pixels: Array, scale: Array, shift: Array, out: Array) -> None:
+    """Write pixels * scale + shift, by column; pixels (N, D) uint8, scale and shift (D,)."""
+    for i in range(out.shape[0]):
+        row, image = out[i], pixels[i]
+        for j in range(row.size):
+            row[j] = image[j] * scale[j] + shift[j]
+
+
+@compiled
+def penalize(theta: Array, grad: Array, l2: Any, l1: Any, shrink: Any) -> None:
+    """Add l2 * theta and l1 * sign(theta) to the gradient, then multiply theta by `shrink`."""
+    for i in range(theta.size):
+        weight = theta[i]
+        sign = np.sign(weight) * l1
+        grad[i] = (grad[i] + weight * l2) + sign
+        theta[i] = weight * shrink
+
+
+@compiled
+def sgd(theta: Array, grad: Array, rate: Any) -> None:
+    """Theta -= rate g."""
+    for i in range(theta.size):
+        theta[i] = theta[i] - grad[i] * rate
+
+
+@compiled
+def momentum(theta: Array, grad: Array, velocity: Array, factor: Any, rate: Any) -> None:
+    """V = mu v + g; theta -= rate v."""
+    for i in range(theta.size):
+        v = velocity[i] * factor + grad[i]
+        velocity[i] = v
+        theta[i] = theta[i] - v * rate
+
+
+@compiled
+def nesterov(theta: Array, grad: Array, velocity: Array, factor: Any, rate: Any) -> None:
+    """V = mu v + g; theta -= rate (mu v + g)."""
+    for i in range(theta.size):
+        g = grad[i]
+        v = velocity[i] * factor + g
+        velocity[i] = v
+        theta[i] = theta[i] - (v * factor + g) * rate
+
+
+@compiled
+def adagrad(theta: Array, grad: Array, squares: Array, epsilon: Any, rate: Any) -> None:
+    """S += g^2; theta -= rate g / (sqrt(s) + eps)."""
+    for i in range(theta.size):
+        g = grad[i]
+        s = squares[i] + g * g
+        squares[i] = s
+        theta[i] = theta[i] - g / (np.sqrt(s) + epsilon) * rate
+
+
+@compiled
+def rmsprop(
+    theta: Array, grad: Array, squares: Array, keep: Any, take: Any, epsilon: Any, rate: Any
+) -> None:
+    """S = keep s + take g^2; theta -= rate g / (sqrt(s) + eps)."""
+    for i in range(theta.size):
+        g = grad[i]
+        s = squares[i] * keep + g * g * take
+        squares[i] = s
+        theta[i] = theta[i] - g / (np.sqrt(s) + epsilon) * rate
+
+
+@compiled
+def adam(
+    theta: Array,
+    grad: Array,
+    first: Array,
+    second: Array,
+    keep1: Any,
+    take1: Any,
+    keep2: Any,
+    take2: Any,
+    inverse_root: Any,
+    epsilon: Any,
+    scale: Any,
+) -> None:
+    """M and v, and theta -= scale m / (sqrt(v) inverse_root + eps)."""
+    for i in range(theta.size):
+        g = grad[i]
+        v = second[i] * keep2 + g * g * take2
+        second[i] = v
+        m = first[i] * keep1 + g * take1
+        first[i] = m
+        theta[i] = theta[i] - m / (np.sqrt(v) * inverse_root + epsilon) * scale

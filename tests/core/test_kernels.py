@@ -1,0 +1,75 @@
+"""Compiled loops give the answers of the NumPy code beside them, to the last bit."""
+
+import numpy as np
+import pytest
+
+from nnlab.core import kernels
+from nnlab.core.layers import LAYERS
+from nnlab.core.models import Architecture, build
+from nnlab.core.network import Network
+from nnlab.core.optimizers import OPTIMIZERS, Update
+from nnlab.core.penalties import Penalty
+from nnlab.training.standardization import Standardization
+
+DTYPES = [np.float32, np.float64]
+
+
+def bits(array):
+    return np.ascontiguousarray(array).tobytes()
+
+
+@pytest.mark.parametrize("kind", OPTIMIZERS)
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("clip", [None, 0.5])
+def test_every_optimizer_steps_alike_with_and_without_compilation(kind, dtype, clip):
+    results = []
+    for compiled in (True, False):
+        network = Network(build("softmax", Architecture(1000, 40)), seed=1, dtype=dtype)
+        update = Update(
+            network, OPTIMIZERS[kind](), Penalty(l2=0.01, l1=0.003), 0.05, clip, averaging=0.9
+        )
+        assert update._rule is getattr(kernels, update.optimizer.rule)
+        if not compiled:
+            update._rule = update._penalize = None
+        rng = np.random.default_rng(0)
+        for _ in range(5):
+            network.grad[...] = rng.standard_normal(network.grad.size)
+            network.grad[::7] = 0
+            update.apply(0.01)
+        results.append((network.theta, update.average, *update.optimizer.state.values()))
+    for one, other in zip(*results, strict=True):
+        assert bits(one) == bits(other)
+
+
+@pytest.mark.parametrize("kind", ["linear", "relu"])
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_layers_compute_alike_with_and_without_compilation(kind, dtype):
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((33, 50)).astype(dtype)
+    x[0, :4] = [np.inf, -np.inf, 0.0, np.nan]
+    results = []
+    for compiled in (True, False):
+        layer = LAYERS[kind](50, **({"outputs": 17} if kind == "linear" else {}))
+        network = Network([layer], seed=3, dtype=dtype)
+        network.theta += 0.1
+        layer.input_gradient = True
+        network.reserve(40)
+        if not compiled:
+            layer._kernels = None
+        with np.errstate(invalid="ignore"):
+            out = layer.forward(x[:30], training=True).copy()
+            dx = layer.backward(np.ones_like(out)).copy()
+        results.append((out, dx))
+    for one, other in zip(*results, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_standardization_is_alike_with_and_without_compilation(dtype):
+    rng = np.random.default_rng(0)
+    images = rng.integers(0, 256, (20, 5, 7, 3), dtype=np.uint8)
+    applier = Standardization.fit("pixel", images, np.arange(20)).applier(dtype)
+    pixels, out = images.reshape(20, -1), np.empty((20, 105), dtype)
+    compiled = applier(pixels, out).copy()
+    applier._kernels = None
+    assert bits(applier(pixels, out)) == bits(compiled)
