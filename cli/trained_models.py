@@ -23,7 +23,7 @@ def open_model(run: Run) -> Iterator[Any]:
     if run.kind == "network":
         from nnlab.training.trained import TrainedNetwork
 
-        yield TrainedNetwork(run)
+        yield TrainedNetwork.from_run(run)
         return
     from nnlab.neighbors import restore
 

@@ -39,7 +39,7 @@ def check_settings(
 
 def check_run(run: Run, images: int, entries: int | None, seed: int) -> Iterator[Check]:
     """Check the network of a run with its best weights, on random images."""
-    trained = TrainedNetwork(run, np.float64)
+    trained = TrainedNetwork.from_run(run, np.float64)
     network = trained.network
     pixels, labels = _random_images(trained.image_shape, network.outputs, images, seed)
     x = trained.standardization.applier(np.float64)(pixels.reshape(images, -1), _x(pixels))

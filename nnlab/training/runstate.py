@@ -107,8 +107,13 @@ def load_network(network: Network, run: Run, prefix: str) -> None:
         view[...] = stored
 
 
-def store_standardization(standardization: Standardization, run: Run) -> None:
-    """Put what the network expects of an image into a run."""
+def store_model(trainer: Trainer, standardization: Standardization, run: Run) -> None:
+    """Put what builds the network again, and what it expects of an image, into a run."""
+    run.spec |= {
+        "network": trainer.network.spec(),
+        "loss": trainer.loss.spec(),
+        "image_shape": [int(length) for length in standardization.image_shape],
+    }
     run.attributes["preprocessing"] = {"kind": standardization.kind}
     for name, array in standardization.arrays().items():
         run.arrays[f"preprocessing/{name}"] = array

@@ -19,7 +19,7 @@ from nnlab.training.runstate import (
     load_standardization,
     restore,
     store,
-    store_standardization,
+    store_model,
 )
 from nnlab.training.settings import Settings, option_name
 from nnlab.training.trainer import EpochDone, StepDone
@@ -138,12 +138,7 @@ def train(settings: Settings, data: TrainingData, plan: Plan) -> Iterator[Event]
     if earlier is None:
         trainer, standardization = make_trainer(settings, division, len(data.classes))
         run = _new_run(settings, data, division, plan)
-        store_standardization(standardization, run)
-        run.spec |= {
-            "network": trainer.network.spec(),
-            "loss": trainer.loss.spec(),
-            "image_shape": list(division.train.images.shape[1:]),
-        }
+        store_model(trainer, standardization, run)
     else:
         run = earlier
         _refuse_other_settings(settings, data, run)
@@ -202,15 +197,15 @@ def train(settings: Settings, data: TrainingData, plan: Plan) -> Iterator[Event]
         run.save(plan.output)
         raise
 
-    store(trainer, run)
-    trainer.use_best_weights()
-    measured = performance(trainer.network, trainer.loss, trainer.applier, division.train)
-    counters = trainer.counters
+    counters, network = trainer.counters, trainer.network
+    with trainer.best_weights():
+        measured = performance(network, trainer.loss, trainer.applier, division.train)
+        penalty = trainer.update.penalty.value(network.theta[: network.penalized])
     run.attributes["result"] = {
-        "parameters": len(trainer.network.theta),
+        "parameters": len(network.theta),
         "train_loss": measured.loss,
         "train_accuracy": measured.accuracy,
-        "penalty": trainer.update.penalty.value(trainer.network.theta[: trainer.network.penalized]),
+        "penalty": penalty,
         "seconds": counters.seconds,
         "images_per_second": counters.images / counters.seconds if counters.seconds else 0.0,
     }
@@ -219,7 +214,7 @@ def train(settings: Settings, data: TrainingData, plan: Plan) -> Iterator[Event]
             "val_loss": counters.best_loss,
             "val_accuracy": counters.best_accuracy,
         }
-    run.save(plan.output)
+    save()
     yield Finished(_record(run), already=False)
 
 

@@ -1,11 +1,12 @@
 """A trained network with everything that it expects of an image, ready to classify."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from nnlab.core.losses import loss_from_spec, probabilities
+from nnlab.core.losses import Loss, loss_from_spec, probabilities
 from nnlab.core.network import Network
 from nnlab.errors import FileFormatError, InputError
 from nnlab.metrics import Metrics, measure
@@ -13,6 +14,7 @@ from nnlab.runs import Run
 from nnlab.training.images import ImageSet
 from nnlab.training.inference import scores_of
 from nnlab.training.runstate import load_network, load_standardization
+from nnlab.training.standardization import Standardization
 
 
 class TrainedNetwork:
@@ -26,8 +28,19 @@ class TrainedNetwork:
         image_shape: (H, W, C) of the images that it takes.
     """
 
-    def __init__(self, run: Run, dtype: Any = None) -> None:
-        """Rebuild the network of a run.
+    def __init__(
+        self, network: Network, loss: Loss, standardization: Standardization, classes: Sequence[str]
+    ) -> None:
+        self.network = network
+        self.loss = loss
+        self.standardization = standardization
+        self.classes = list(classes)
+        self.image_shape = standardization.image_shape
+        self._applier = standardization.applier(network.dtype)
+
+    @classmethod
+    def from_run(cls, run: Run, dtype: Any = None) -> "TrainedNetwork":
+        """Rebuild the network of a run, with its best weights.
 
         Args:
             run: of kind ``network``.
@@ -39,26 +52,20 @@ class TrainedNetwork:
         """
         if run.kind != "network":
             raise InputError(f"{run.path} is a run of kind {run.kind}, not a trained network.")
-        self.standardization = load_standardization(run)
-        self.image_shape = self.standardization.image_shape
-        self.classes = list(run.classes)
+        standardization = load_standardization(run)
         prefix = "best/weights" if "best" in run.attributes else "weights"
         try:
-            self.network = Network.from_spec(
-                run.spec["network"], dtype=dtype or run.config["dtype"]
-            )
-            load_network(self.network, run, prefix)
-            self.loss = loss_from_spec(run.spec["loss"])
+            network = Network.from_spec(run.spec["network"], dtype=dtype or run.config["dtype"])
+            load_network(network, run, prefix)
+            loss = loss_from_spec(run.spec["loss"])
         except (KeyError, ValueError, TypeError, IndexError, AttributeError) as error:
             raise FileFormatError(
                 f"{run.path} does not hold a usable network ({error})."
             ) from error
-        fits = (self.network.inputs, self.network.outputs) == (
-            int(np.prod(self.image_shape)),
-            len(self.classes),
-        )
-        if not fits:
+        size = int(np.prod(standardization.image_shape))
+        if (network.inputs, network.outputs) != (size, len(run.classes)):
             raise FileFormatError(f"{run.path}: the network does not fit its images and classes.")
+        return cls(network, loss, standardization, run.classes)
 
     def scores(self, images: Any) -> NDArray[Any]:
         """Return the scores (N, C) of images (N, H, W, C), uint8.
@@ -91,10 +98,6 @@ class TrainedNetwork:
             probabilities=probabilities(scores),
             loss=loss,
         )
-
-    @property
-    def _applier(self) -> Any:
-        return self.standardization.applier(self.network.dtype)
 
     def _checked(self, images: Any, labels: Any) -> ImageSet:
         images = np.asanyarray(images)

@@ -8,7 +8,7 @@ trainer that is given that state goes on exactly as this one would have. To stop
 """
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from math import isfinite
 from time import perf_counter
@@ -269,22 +269,26 @@ class Trainer:
         counters.loss_sum = counters.norm_sum = 0.0
         return EpochDone(counters.epoch, self.epochs, record, is_best)
 
-    @contextmanager
-    def averaged_weights(self) -> Iterator[None]:
+    def averaged_weights(self) -> AbstractContextManager[None]:
         """Put the averaged weights, if there are any, into the network for a while."""
         average = self.update.average
-        if average is None:
-            yield
-            return
-        theta = self.network.theta
-        self._spare[...] = theta
-        theta[...] = average
+        return self._other_weights(self.network.theta if average is None else average)
+
+    def best_weights(self) -> AbstractContextManager[None]:
+        """Put the best weights so far, and their running statistics, in for a while."""
+        return self._other_weights(self.best_theta, self.best_running)
+
+    @contextmanager
+    def _other_weights(
+        self, theta: NDArray[Any], running: NDArray[Any] | None = None
+    ) -> Iterator[None]:
+        network = self.network
+        own = network.running.copy()
+        self._spare[...] = network.theta
+        network.theta[...] = theta
+        network.running[...] = own if running is None else running
         try:
             yield
         finally:
-            theta[...] = self._spare
-
-    def use_best_weights(self) -> None:
-        """Put the best weights so far into the network."""
-        self.network.theta[...] = self.best_theta
-        self.network.running[...] = self.best_running
+            network.theta[...] = self._spare
+            network.running[...] = own
