@@ -1,0 +1,176 @@
+"""The trainer: what it learns, what it records, and that it goes on exactly where it stood."""
+
+import numpy as np
+import pytest
+
+from nnlab.errors import DivergedError, InputError
+from nnlab.training.assembly import divide, make_trainer
+from nnlab.training.images import ImageSet
+from nnlab.training.inference import performance
+from nnlab.training.settings import Settings
+from nnlab.training.trainer import EpochDone, StepDone
+
+
+def trainer_of(train, validation=None, **settings):
+    chosen = Settings.of({"epochs": 3, "batch_size": 100, **settings})
+    return make_trainer(chosen, divide(chosen, train, validation), 10)[0]
+
+
+def run(trainer):
+    return [event for event in trainer.run() if isinstance(event, EpochDone)]
+
+
+@pytest.mark.parametrize(
+    ("settings", "least"),
+    [
+        ({"model": "softmax"}, 0.78),
+        ({"model": "svm"}, 0.74),
+        ({"model": "svm", "loss": "squared_hinge"}, 0.70),
+        ({"model": "mlp", "hidden": "100,50", "dropout": 0.2}, 0.75),
+        ({"model": "mlp", "batch_norm": True}, 0.80),
+        ({"model": "mlp", "layer_norm": True, "activation": "gelu"}, 0.80),
+        ({"model": "mlp", "optimizer": "momentum", "ema": 0.95, "standardize": "zca"}, 0.70),
+        ({"model": "softmax", "augment": "flip,shift=1,mixup=0.2"}, 0.70),
+    ],
+)
+def test_a_model_learns_real_images(fashion, settings, least):
+    train, test = fashion
+    trainer = trainer_of(train, **settings, epochs=5)
+    records = [event.record for event in run(trainer)]
+    assert records[-1]["train_loss"] < records[0]["train_loss"]
+    with trainer.best_weights():
+        measured = performance(trainer.network, trainer.loss, trainer.applier, test)
+    assert measured.accuracy >= least
+
+
+def test_an_epochs_record_is_what_its_steps_were(fashion):
+    train, _ = fashion
+    trainer = trainer_of(train, model="mlp", l2=1e-3, val=500, epochs=2)
+    events = list(trainer.run())
+    assert [type(event) for event in events] == ([StepDone] * 24 + [EpochDone]) * 2
+    record, steps = events[24].record, trainer.step_history
+    assert record["train_loss"] == pytest.approx(steps["loss"][:25].mean())
+    assert record["gradient_norm"] == pytest.approx(steps["gradient_norm"][:25].mean())
+    assert record["penalty"] > 0
+    whole = {"train_loss", "train_accuracy", "penalty", "val_loss", "val_accuracy"}
+    descent = {"learning_rate", "gradient_norm", "seconds"}
+    layers = {
+        f"{what}_{layer}"
+        for what in ("gradient_norm", "update_ratio")
+        for layer in ("0_linear", "2_linear")
+    }
+    assert set(record) == whole | descent | layers
+    assert {len(values) for values in trainer.epoch_history.values()} == {2}
+
+
+def test_the_best_weights_are_those_of_the_best_validation_accuracy(fashion):
+    train, _ = fashion
+    trainer = trainer_of(train, model="mlp", lr=0.01, schedule="constant", epochs=6)
+    records = [event.record for event in run(trainer)]
+    accuracies = [record["val_accuracy"] for record in records]
+    assert trainer.counters.best_accuracy == max(accuracies)
+    last = trainer.network.theta.copy()
+    with trainer.best_weights():
+        measured = performance(trainer.network, trainer.loss, trainer.applier, trainer.validation)
+    assert measured.accuracy == max(accuracies)
+    np.testing.assert_array_equal(trainer.network.theta, last)
+
+
+def test_early_stopping_waits_for_so_many_epochs(fashion):
+    train, _ = fashion
+    trainer = trainer_of(train, lr=0.01, schedule="constant", epochs=200, early_stopping=3)
+    run(trainer)
+    assert trainer.stopped_early
+    assert trainer.counters.epoch == trainer.counters.best_epoch + 3 < 200
+
+
+def test_without_validation_the_last_weights_are_the_best(fashion):
+    train, _ = fashion
+    trainer = trainer_of(train, val=0, epochs=2)
+    records = [event.record for event in run(trainer)]
+    assert "val_loss" not in records[0]
+    assert trainer.counters.best_epoch == 2
+    np.testing.assert_array_equal(trainer.best_theta, trainer.network.theta)
+
+
+@pytest.mark.parametrize("model", ["softmax", "mlp"])
+def test_the_same_seed_gives_the_same_bits_and_another_seed_others(fashion, model):
+    train, _ = fashion
+    options = {"dropout": 0.5, "hidden": "20"} if model == "mlp" else {}
+    thetas = []
+    for seed in (1, 1, 2):
+        trainer = trainer_of(train, model=model, seed=seed, augment="shift=2", epochs=2, **options)
+        run(trainer)
+        thetas.append(trainer.network.theta.tobytes())
+    assert thetas[0] == thetas[1] != thetas[2]
+
+
+def test_divergence_is_an_error_and_keeps_the_last_whole_epochs_weights(fashion):
+    train, _ = fashion
+    trainer = trainer_of(train, model="mlp", optimizer="sgd", lr=0.05, schedule="constant")
+    events = trainer.run()
+    next(event for event in events if isinstance(event, EpochDone))
+    good = trainer.network.theta.copy()
+    trainer.schedule.learning_rate = 1e30
+    with pytest.raises(DivergedError, match="not finite at epoch 2, step"):
+        list(events)
+    np.testing.assert_array_equal(trainer.network.theta, good)
+
+
+def test_validation_images_never_train(fashion):
+    train, _ = fashion
+    chosen = Settings.of({"val": 600, "limit_train": 1000, "seed": 4})
+    division = divide(chosen, train, None)
+    assert len(division.train) == 1000
+    assert len(division.validation) == 600
+    assert not set(division.train.rows) & set(division.validation.rows)
+    counts = np.bincount(division.validation.chosen_labels) / np.bincount(train.labels)
+    np.testing.assert_allclose(counts, 0.2, atol=0.01)
+
+
+def test_the_datas_own_validation_split_is_used_unless_told(fashion):
+    train, test = fashion
+    assert divide(Settings(), train, test).validation is test
+    assert divide(Settings(), train, test).notice == ""
+    assert divide(Settings(val=0.0), train, test).validation is None
+    own = divide(Settings(val=100), train, test).validation
+    assert own.images is train.images
+    assert "a tenth of train is set aside" in divide(Settings(), train, None).notice
+
+
+def test_standardization_sees_the_training_images_alone(fashion):
+    train, _ = fashion
+    changed = train.images.copy()
+    chosen = Settings(val=500)
+    held_out = divide(chosen, train, None).validation.rows
+    changed[held_out] = 255
+    scales = [
+        make_trainer(chosen, divide(chosen, ImageSet.of(images, train.labels), None), 10)[1].scale
+        for images in (train.images, changed)
+    ]
+    np.testing.assert_array_equal(*scales)
+
+
+def test_a_last_short_batch_and_a_batch_of_one_train(fashion):
+    train, _ = fashion
+    few = ImageSet.of(train.images[:21], train.labels[:21])
+    trainer = trainer_of(few, model="mlp", batch_norm=True, val=0, batch_size=20)
+    assert trainer.batches.steps == 2
+    run(trainer)
+    assert np.isfinite(trainer.network.theta).all()
+
+
+@pytest.mark.parametrize("images", [0, 1])
+def test_hardly_any_images_are_no_traceback(fashion, images):
+    train, _ = fashion
+    few = ImageSet.of(train.images[:images], train.labels[:images])
+    if images == 0:
+        with pytest.raises(InputError, match="no images to train on"):
+            trainer_of(few)
+    else:
+        run(trainer_of(few))
+
+
+def test_plateau_without_validation_is_refused(fashion):
+    with pytest.raises(InputError, match="needs --val above 0"):
+        trainer_of(fashion[0], schedule="plateau", val=0)
