@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 from numba import njit
+from numpy.typing import NDArray
 
 from nnlab.neighbors.intrinsics import (
     absolute_256,
@@ -23,6 +24,10 @@ from nnlab.neighbors.intrinsics import (
     products_vnni,
     smaller_angle,
 )
+
+Bytes = NDArray[np.uint8]
+Integers = NDArray[np.int64]
+Reals = NDArray[np.float64]
 
 # Columns that a 32-bit sum of the plain loops takes: 2^14 * 255^2 < 2^31.
 CHUNK = 1 << 14
@@ -40,7 +45,7 @@ def compiled(function: Callable[..., Any], **options: Any) -> Any:
 
 
 @compiled
-def absolute_avx512(queries, rows, out):
+def absolute_avx512(queries: Bytes, rows: Bytes, out: Integers) -> None:
     """Fill `out` with sums of absolute differences."""
     width = queries.shape[1]
     for i in range(0, queries.shape[0], 4):
@@ -52,7 +57,7 @@ def absolute_avx512(queries, rows, out):
 
 
 @compiled
-def absolute_avx2(queries, rows, out):
+def absolute_avx2(queries: Bytes, rows: Bytes, out: Integers) -> None:
     """Fill `out` with sums of absolute differences."""
     width = queries.shape[1]
     for i in range(0, queries.shape[0], 2):
@@ -64,22 +69,28 @@ def absolute_avx2(queries, rows, out):
 
 
 @compiled
-def absolute_generic(queries, rows, out):
-    """Fill `out` with sums of absolute differences; LLVM knows this loop on many processors."""
+def absolute_generic(queries: Bytes, rows: Bytes, out: Integers) -> None:
+    """Fill `out` with sums of absolute differences.
+
+    LLVM turns exactly this form (32-bit difference, negated below zero) into an instruction for
+    sums of absolute differences where the processor has one.
+    """
     for i in range(queries.shape[0]):
         for j in range(rows.shape[0]):
             total = 0
             for start in range(0, queries.shape[1], CHUNK):
+                query, row = queries[i, start : start + CHUNK], rows[j, start : start + CHUNK]
                 part = np.int32(0)
-                for column in range(start, min(start + CHUNK, queries.shape[1])):
-                    difference = np.int32(queries[i, column]) - np.int32(rows[j, column])
-                    part = np.int32(part + (difference if difference >= 0 else -difference))
+                for column in range(len(query)):
+                    difference = np.int32(np.int32(query[column]) - np.int32(row[column]))
+                    size = np.int32(-difference) if difference < 0 else difference
+                    part = np.int32(part + size)
                 total += part
             out[i, j] = total
 
 
 @compiled
-def products_avx512_vnni(queries, rows, out):
+def products_avx512_vnni(queries: Bytes, rows: Bytes, out: Integers) -> None:
     """Fill `out` with dot products of bytes with signed bytes (training rows less 128)."""
     width = queries.shape[1]
     for i in range(0, queries.shape[0], 4):
@@ -91,7 +102,7 @@ def products_avx512_vnni(queries, rows, out):
 
 
 @compiled
-def products_avx512(queries, rows, out):
+def products_avx512(queries: Bytes, rows: Bytes, out: Integers) -> None:
     """Fill `out` with dot products."""
     width = queries.shape[1]
     for i in range(0, queries.shape[0], 4):
@@ -103,7 +114,7 @@ def products_avx512(queries, rows, out):
 
 
 @compiled
-def products_avx2(queries, rows, out):
+def products_avx2(queries: Bytes, rows: Bytes, out: Integers) -> None:
     """Fill `out` with dot products."""
     width = queries.shape[1]
     for i in range(0, queries.shape[0], 2):
@@ -115,22 +126,23 @@ def products_avx2(queries, rows, out):
 
 
 @compiled
-def products_generic(queries, rows, out):
+def products_generic(queries: Bytes, rows: Bytes, out: Integers) -> None:
     """Fill `out` with dot products."""
     for i in range(queries.shape[0]):
         for j in range(rows.shape[0]):
             total = 0
             for start in range(0, queries.shape[1], CHUNK):
+                query, row = queries[i, start : start + CHUNK], rows[j, start : start + CHUNK]
                 part = np.int32(0)
-                for column in range(start, min(start + CHUNK, queries.shape[1])):
-                    product = np.int32(queries[i, column]) * np.int32(rows[j, column])
+                for column in range(len(query)):
+                    product = np.int32(np.int32(query[column]) * np.int32(row[column]))
                     part = np.int32(part + product)
                 total += part
             out[i, j] = total
 
 
 @compiled
-def largest_avx512(queries, rows, out):
+def largest_avx512(queries: Bytes, rows: Bytes, out: Integers) -> None:
     """Fill `out` with the largest absolute differences."""
     width = queries.shape[1]
     for i in range(0, queries.shape[0], 4):
@@ -142,7 +154,7 @@ def largest_avx512(queries, rows, out):
 
 
 @compiled
-def largest_avx2(queries, rows, out):
+def largest_avx2(queries: Bytes, rows: Bytes, out: Integers) -> None:
     """Fill `out` with the largest absolute differences."""
     width = queries.shape[1]
     for i in range(0, queries.shape[0], 2):
@@ -154,20 +166,21 @@ def largest_avx2(queries, rows, out):
 
 
 @compiled
-def largest_generic(queries, rows, out):
+def largest_generic(queries: Bytes, rows: Bytes, out: Integers) -> None:
     """Fill `out` with the largest absolute differences."""
     for i in range(queries.shape[0]):
+        query = queries[i]
         for j in range(rows.shape[0]):
+            row = rows[j]
             largest = np.uint8(0)
-            for column in range(queries.shape[1]):
-                query, row = queries[i, column], rows[j, column]
-                difference = np.uint8(max(query, row) - min(query, row))
-                largest = max(largest, difference)
+            for column in range(len(query)):
+                a, b = query[column], row[column]
+                largest = max(largest, np.uint8(max(a, b) - min(a, b)))
             out[i, j] = largest
 
 
 @compiled
-def pack(images, out, flip, sums, squares):
+def pack(images: Bytes, out: Bytes, flip: np.uint8, sums: Integers, squares: Integers) -> None:
     """Copy (n, D) bytes into the first n rows of `out`, each combined with `flip` by xor.
 
     Writes each row's sum and sum of squares; the columns beyond D become zero.
@@ -177,13 +190,15 @@ def pack(images, out, flip, sums, squares):
         total = 0
         square = 0
         for start in range(0, columns, CHUNK):
+            image = images[i, start : start + CHUNK]
+            packed = out[i, start : start + len(image)]
             part = np.int32(0)
             part_square = np.int32(0)
-            for column in range(start, min(start + CHUNK, columns)):
-                value = np.int32(images[i, column])
+            for column in range(len(image)):
+                value = np.int32(image[column])
                 part = np.int32(part + value)
-                part_square = np.int32(part_square + value * value)
-                out[i, column] = images[i, column] ^ flip
+                part_square = np.int32(part_square + np.int32(value * value))
+                packed[column] = image[column] ^ flip
             total += part
             square += part_square
         sums[i] = total
@@ -192,15 +207,18 @@ def pack(images, out, flip, sums, squares):
 
 
 @compiled
-def squared_distances(products, query_terms, row_squares):
+def squared_distances(products: Integers, query_terms: Integers, row_squares: Integers) -> None:
     """Turn dot products into |q|^2 + |t|^2 - 2 q.t, in place."""
     for i in range(len(query_terms)):
-        for j in range(len(row_squares)):
-            products[i, j] = query_terms[i] + row_squares[j] - 2 * products[i, j]
+        tile = products[i, : len(row_squares)]
+        for j in range(len(tile)):
+            tile[j] = query_terms[i] + row_squares[j] - 2 * tile[j]
 
 
 @compiled
-def keep_smallest(distances, count, first, nearest, rows):
+def keep_smallest(
+    distances: NDArray[Any], count: int, first: int, nearest: NDArray[Any], rows: Integers
+) -> None:
     """Merge a tile into the k nearest of each query.
 
     Args:
@@ -213,14 +231,15 @@ def keep_smallest(distances, count, first, nearest, rows):
     """
     k = nearest.shape[1]
     for i in range(nearest.shape[0]):
+        tile = distances[i, :count]
         worst = nearest[i, k - 1]
         hits = 0
-        for j in range(count):  # a loop without branches, many at once
-            hits += distances[i, j] < worst
+        for j in range(len(tile)):  # without branches, so that it takes many at once
+            hits += tile[j] < worst
         if hits == 0:
             continue
-        for j in range(count):
-            distance = distances[i, j]
+        for j in range(len(tile)):
+            distance = tile[j]
             if distance < worst:
                 place = k - 1
                 while place > 0 and nearest[i, place - 1] > distance:
@@ -233,7 +252,15 @@ def keep_smallest(distances, count, first, nearest, rows):
 
 
 @compiled
-def keep_smallest_angles(products, offsets, row_squares, first, dots, squares, rows):
+def keep_smallest_angles(
+    products: Integers,
+    offsets: Integers,
+    row_squares: Integers,
+    first: int,
+    dots: Integers,
+    squares: Integers,
+    rows: Integers,
+) -> None:
     """Merge a tile of dot products into the k nearest by angle, compared in exact integers.
 
     Args:
@@ -279,34 +306,40 @@ compiled_float = functools.partial(compiled, fastmath={"reassoc", "nsz", "contra
 
 
 @compiled_float
-def float_absolute(queries, rows, out):
+def float_absolute(queries: Reals, rows: Reals, out: Reals) -> None:
     """Fill `out` with sums of absolute differences of float64 rows."""
     for i in range(queries.shape[0]):
+        query = queries[i]
         for j in range(rows.shape[0]):
+            row = rows[j]
             total = 0.0
-            for column in range(queries.shape[1]):
-                total += abs(queries[i, column] - rows[j, column])
+            for column in range(len(query)):
+                total += abs(query[column] - row[column])
             out[i, j] = total
 
 
 @compiled_float
-def float_squares(queries, rows, out):
+def float_squares(queries: Reals, rows: Reals, out: Reals) -> None:
     """Fill `out` with sums of squared differences of float64 rows."""
     for i in range(queries.shape[0]):
+        query = queries[i]
         for j in range(rows.shape[0]):
+            row = rows[j]
             total = 0.0
-            for column in range(queries.shape[1]):
-                difference = queries[i, column] - rows[j, column]
+            for column in range(len(query)):
+                difference = query[column] - row[column]
                 total += difference * difference
             out[i, j] = total
 
 
 @compiled_float
-def float_largest(queries, rows, out):
+def float_largest(queries: Reals, rows: Reals, out: Reals) -> None:
     """Fill `out` with the largest absolute differences of float64 rows."""
     for i in range(queries.shape[0]):
+        query = queries[i]
         for j in range(rows.shape[0]):
+            row = rows[j]
             largest = 0.0
-            for column in range(queries.shape[1]):
-                largest = max(largest, abs(queries[i, column] - rows[j, column]))
+            for column in range(len(query)):
+                largest = max(largest, abs(query[column] - row[column]))
             out[i, j] = largest
