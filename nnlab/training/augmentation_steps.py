@@ -3,6 +3,7 @@
 Every change is vectorised over the batch, and its parameters are drawn apart for every image.
 """
 
+from statistics import NormalDist
 from typing import Any, ClassVar
 
 import numpy as np
@@ -15,6 +16,8 @@ Images = NDArray[Any]
 ImageShape = tuple[int, ...]
 # Rotation works through so many pixels at a time: its arrays stay in the processor's cache.
 BLOCK_PIXELS = 32768
+# Steps into which the normal distribution is cut for noise: what 16 random bits can tell apart.
+QUANTILES = 65536
 
 
 class Step:
@@ -108,7 +111,7 @@ class Shift(Step):
                 f"{self.reach}; take less than {min(self.height, self.width)}."
             )
         self._canvas = np.empty((0, 0, 0, 0), np.uint8)
-        self._windows = self._canvas
+        self._pixels = self._windows = self._canvas
 
     def draw(self, count: int, rng: np.random.Generator) -> tuple[NDArray[Any], ...]:
         """How far down and to the right each image moves, from -reach to reach."""
@@ -121,7 +124,7 @@ class Shift(Step):
         count = len(images)
         if count > len(self._canvas):
             self._allocate(count, images.dtype)
-        self._fill(self._canvas[:count], images)
+        self._fill(self._canvas[:count], self._pixels[:count], images)
         where = (np.arange(count), self.reach - down, self.reach - right)
         moved: Images = self._windows[where].reshape(images.shape)
         return moved
@@ -129,6 +132,9 @@ class Shift(Step):
     def _allocate(self, count: int, dtype: Any) -> None:
         height, width = self.height + 2 * self.reach, self.width + 2 * self.reach
         self._canvas = np.zeros((count, height, width, self.channels), dtype)
+        # One element a pixel: copied whole, which is quicker than channel by channel.
+        size = self._canvas.itemsize * self.channels
+        self._pixels = self._canvas.view(np.dtype((np.void, size)))[..., 0]
         image, row, pixel, channel = self._canvas.strides
         # Every window of an image's size, by its upper left corner; nothing is copied.
         corners = 2 * self.reach + 1
@@ -138,13 +144,13 @@ class Shift(Step):
             (image, row, pixel, row, channel),
         )
 
-    def _fill(self, canvas: Images, images: Images) -> None:
+    def _fill(self, canvas: Images, pixels: Images, images: Images) -> None:
         reach, height, width = self.reach, self.height, self.width
         canvas[:, reach : reach + height, reach : reach + width] = images
         if self.padding == "zero":
             return
         for axis, length in ((1, height), (2, width)):
-            along = np.swapaxes(canvas, 1, axis)
+            along = np.swapaxes(pixels, 1, axis)
             before, after = along[:, :reach], along[:, reach + length :]
             if self.padding == "edge":
                 before[...] = along[:, reach : reach + 1]
@@ -173,12 +179,13 @@ class Rotate(Step):
         super().__init__(amount, image_shape)
         self._block = max(1, BLOCK_PIXELS // (self.height * self.width))
         shape = (self._block, self.height, self.width)
-        self._y, self._x, self._top, self._bottom, self._far, self._plane = (
-            np.empty(shape, np.float32) for _ in range(6)
+        self._y, self._x, self._row, self._column = (np.empty(shape, np.float32) for _ in range(4))
+        self._top, self._bottom, self._far, self._plane = (
+            np.empty(shape, np.float32) for _ in range(4)
         )
         self._index = np.empty(shape, np.intp)
-        self._row = np.empty(shape, np.intp)
-        self._first = np.arange(self._block, dtype=np.intp)[:, None, None] * shape[1] * shape[2]
+        pixels = self.height * self.width
+        self._first = np.arange(0, self._block * pixels, pixels, np.float32)[:, None, None]
 
     def draw(self, count: int, rng: np.random.Generator) -> tuple[NDArray[Any], ...]:
         """Each image's angle in degrees, anticlockwise."""
@@ -199,15 +206,19 @@ class Rotate(Step):
         cosine = np.cos(angles).astype(np.float32)[:, None, None]
         down = (np.arange(self.height, dtype=np.float32) - (self.height - 1) / 2)[None, :, None]
         right = (np.arange(self.width, dtype=np.float32) - (self.width - 1) / 2)[None, None, :]
-        y, x, row, index = (array[:count] for array in (self._y, self._x, self._row, self._index))
+        y, x, row, column, index = (
+            array[:count] for array in (self._y, self._x, self._row, self._column, self._index)
+        )
         np.add(cosine * down, sine * right, out=y)
         np.subtract(cosine * right, sine * down, out=x)
         # After this y and x are how far each point lies beyond the pixel above and left of it.
         self._split(y, self.height, row)
-        self._split(x, self.width, index)
+        self._split(x, self.width, column)
+        # Pixels of a block are few enough for float32 to count them exactly.
         row *= self.width
-        index += row
-        index += self._first[:count]
+        row += column
+        row += self._first[:count]
+        np.copyto(index, row, casting="unsafe")
         to_right, to_below = int(self.width > 1), self.width * int(self.height > 1)
         top, bottom, far, plane = (
             array[:count] for array in (self._top, self._bottom, self._far, self._plane)
@@ -227,14 +238,14 @@ class Rotate(Step):
             np.add(top, bottom, out=out[..., channel])
 
     @staticmethod
-    def _split(position: NDArray[np.float32], length: int, whole: NDArray[np.intp]) -> None:
+    def _split(position: NDArray[np.float32], length: int, pixel: NDArray[np.float32]) -> None:
         # Positions relative to the centre become a pixel and the distance beyond it. The last
         # pixel is reached as distance 1 from the one before, so that a neighbour always exists.
         position += (length - 1) / 2
         np.clip(position, 0, length - 1, out=position)
-        np.copyto(whole, position, casting="unsafe")
-        np.minimum(whole, max(length - 2, 0), out=whole)
-        position -= whole
+        np.floor(position, out=pixel)
+        np.minimum(pixel, max(length - 2, 0), out=pixel)
+        position -= pixel
 
 
 class Brightness(Step):
@@ -266,14 +277,29 @@ class Contrast(Brightness):
 
 
 class Noise(Step):
-    """Add Gaussian noise to every pixel; the standard deviation is a share of 255."""
+    """Add Gaussian noise to every pixel; the standard deviation is a share of 255.
+
+    A draw picks one of 65,536 equally likely quantiles of the normal distribution (none lies
+    beyond 4.4 standard deviations), which is several times quicker than exact normal numbers.
+    """
+
+    def __init__(self, amount: float, image_shape: ImageShape) -> None:
+        super().__init__(amount, image_shape)
+        inverse = NormalDist().inv_cdf
+        quantiles = np.array([inverse((step + 0.5) / QUANTILES) for step in range(QUANTILES)])
+        self._noise = (quantiles * (255 * amount / quantiles.std())).astype(np.float32)
 
     def draw(self, count: int, rng: np.random.Generator) -> tuple[NDArray[Any], ...]:
         """The noise itself, (count, H, W, C)."""
-        shape = (count, self.height, self.width, self.channels)
-        noise = self._work("noise", shape, np.float32)
-        rng.standard_normal(dtype=np.float32, out=noise)
-        noise *= 255 * self.amount
+        noise = self._work(
+            "noise", (count, self.height, self.width, self.channels), np.dtype(np.float32)
+        )
+        flat = noise.reshape(-1)
+        for start in range(0, len(flat), BLOCK_PIXELS):
+            block = flat[start : start + BLOCK_PIXELS]
+            # Whole 64-bit numbers are the generator's cheapest; each gives four steps.
+            bits = rng.integers(0, 2**64 - 1, -(-len(block) // 4), np.uint64, endpoint=True)
+            np.take(self._noise, bits.view(np.uint16)[: len(block)], out=block, mode="clip")
         return (noise,)
 
     def change(self, images: Images, *parameters: NDArray[Any]) -> Images:
@@ -306,7 +332,10 @@ class Cutout(Step):
         if images.dtype != np.float32:
             out = self._work("out", images.shape, images.dtype)
             np.copyto(out, images)
-        colour = np.add.reduce(images, axis=(1, 2), dtype=np.float32)
+        # Columns first: a sum over rows and columns at once goes channel by channel, slowly.
+        lines = images.reshape(count, self.height, self.width * self.channels)
+        colour = np.add.reduce(lines, axis=1, dtype=np.float32)
+        colour = np.add.reduce(colour.reshape(count, self.width, self.channels), axis=1)
         colour /= self.height * self.width
         if images.dtype != np.float32:
             np.rint(colour, out=colour)
