@@ -3,12 +3,14 @@
 Strings have a fixed length, because reading damaged variable-length ones can hang HDF5
 (HDFGroup/hdf5 issue 1707). Files are opened read-only, without HDF5's locks (which network file
 systems refuse), and every object is checked before anything is read: no links to other files, no
-external or virtual data, only plain numbers and strings, no size beyond what is stored.
+external or virtual data, only plain numbers and strings, nothing that can be reached twice, no
+size beyond what is stored.
 """
 
 import contextlib
 import os
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -23,31 +25,35 @@ MAX_OBJECTS = 100_000
 # A compressed data set may claim this many bytes, or EXPANSION times what it occupies.
 MAX_CLAIM = 64 * 2**20
 EXPANSION = 1000
+# HDF5 itself keeps attributes below this size.
+MAX_ATTRIBUTE = 64 * 2**10
 # HDF5's numbers of the filters that carry no code of their own: deflate, shuffle, fletcher32.
 PLAIN_FILTERS = {1, 2, 3}
+# A name from the command line need not be UTF-8; Python carries the odd bytes as lone surrogates.
+ODD_BYTES = "surrogatepass"
 
 
-def write_text(group: h5py.Group, name: str, text: str) -> None:
+def write_text(group: h5py.Group, name: str, text: str) -> h5py.Dataset:
     """Store one string, of any length, as a scalar data set."""
-    group.create_dataset(name, data=_fixed(text))
+    return group.create_dataset(name, data=_fixed(text))
 
 
-def write_texts(group: h5py.Group, name: str, texts: Sequence[str]) -> None:
+def write_texts(group: h5py.Group, name: str, texts: Sequence[str]) -> h5py.Dataset:
     """Store strings as a 1-D data set of fixed-length UTF-8."""
-    raw = [text.encode() for text in texts]
+    raw = [text.encode(errors=ODD_BYTES) for text in texts]
     width = max((len(item) for item in raw), default=1)
     data = np.array(raw, dtype=h5py.string_dtype("utf-8", max(width, 1)))
-    group.create_dataset(name, data=data)
+    return group.create_dataset(name, data=data)
 
 
 def read_text(group: h5py.Group, name: str) -> str:
     """Read what `write_text` wrote; `KeyError` if it is not there."""
-    return bytes(group[name][()]).decode()
+    return bytes(group[name][()]).decode(errors=ODD_BYTES)
 
 
 def read_texts(group: h5py.Group, name: str) -> list[str]:
     """Read what `write_texts` wrote; `KeyError` if it is not there."""
-    return [bytes(item).decode() for item in group[name][()]]
+    return [bytes(item).decode(errors=ODD_BYTES) for item in group[name][()]]
 
 
 def set_attributes(target: h5py.Group, **values: str | int | float | bool) -> None:
@@ -57,15 +63,29 @@ def set_attributes(target: h5py.Group, **values: str | int | float | bool) -> No
 
 
 def text_attribute(target: h5py.Group, name: str, default: str | None = None) -> str:
-    """Read a string attribute; `KeyError` if it is missing and there is no default."""
+    """Read a string attribute; `KeyError` if it is missing and there is no default.
+
+    Raises:
+        ValueError: it is not a string of fixed length.
+    """
     if name not in target.attrs and default is not None:
         return default
-    value = target.attrs[name]
-    return bytes(value).decode() if isinstance(value, bytes) else str(value)
+    if target.attrs.get_id(name).dtype.kind != "S":
+        raise ValueError(f"the attribute {name} is not a plain string")
+    return bytes(target.attrs[name]).decode(errors=ODD_BYTES)
+
+
+def read_attributes(target: h5py.Group) -> dict[str, str | int | float | bool]:
+    """Read what `set_attributes` wrote, as plain values; the file has been checked before."""
+    values: dict[str, str | int | float | bool] = {}
+    for name, value in target.attrs.items():
+        plain = value.item() if hasattr(value, "item") else value
+        values[name] = plain.decode(errors=ODD_BYTES) if isinstance(plain, bytes) else plain
+    return values
 
 
 def _fixed(text: str) -> NDArray[Any]:
-    raw = text.encode()
+    raw = text.encode(errors=ODD_BYTES)
     return np.array(raw, dtype=h5py.string_dtype("utf-8", max(len(raw), 1)))
 
 
@@ -119,39 +139,90 @@ def open_checked(path: Path, kind: str, version: int) -> h5py.File:
     return file
 
 
-def check_file(file: h5py.File, path: Path, kind: str, version: int) -> None:
-    """Check that an open file is of this kind and version and holds plain data only."""
+def check_file(
+    file: h5py.File, path: Path, kind: str, version: int, memory: int | None = None
+) -> None:
+    """Check that an open file is of this kind and version and holds plain data only.
+
+    Args:
+        file: the open file.
+        path: its name for messages.
+        kind: the root attribute ``nnlab_format`` it must have.
+        version: the newest ``format_version`` that is understood.
+        memory: how many bytes all data sets together may hold; None for no limit.
+
+    Raises:
+        FileFormatError: it is something else.
+    """
     what = f"{kind} file"
     found = text_attribute(file, "nnlab_format", "")
     if found != kind:
         is_what = f"an nnlab {found} file" if found in {"data", "run"} else "some other HDF5 file"
         raise FileFormatError(f"{path} is {is_what}, not an nnlab {what}.")
+    _check_attributes(file, str(path))
     found_version = int(file.attrs["format_version"])
     if found_version > version:
         raise FileFormatError(
             f"{path} has format version {found_version}, this nnlab reads up to {version}; "
             "update nnlab (pip install -U nnlab-toolkit)."
         )
-    _check_group(file, path, what, depth=0, seen=[0])
+    walk = _Walk(path, what, memory)
+    walk.enter(file, str(path))
+    _check_group(file, walk, depth=0)
 
 
-def _check_group(group: h5py.Group, path: Path, what: str, depth: int, seen: list[int]) -> None:
+@dataclass
+class _Walk:
+    """What was met on the way through one file."""
+
+    path: Path
+    what: str
+    memory: int | None
+    places: set[int] = field(default_factory=set)
+    held: int = 0
+
+    def enter(self, member: h5py.Group | h5py.Dataset, where: str) -> None:
+        """Note an object; each may be reached once, so that there are no circles."""
+        place = h5py.h5o.get_info(member.id).addr
+        if place in self.places:
+            raise FileFormatError(f"{where} can be reached by two names; refused.")
+        self.places.add(place)
+        if len(self.places) > MAX_OBJECTS:
+            raise FileFormatError(f"{self.path} holds too many objects for an nnlab {self.what}.")
+
+    def hold(self, size: int) -> None:
+        """Note the bytes of a data set."""
+        self.held += size
+        if self.memory is not None and self.held > self.memory:
+            raise FileFormatError(f"{self.path} claims more data than it stores; refused.")
+
+
+def _check_group(group: h5py.Group, walk: _Walk, depth: int) -> None:
     if depth > MAX_DEPTH:
-        raise FileFormatError(f"{path} is nested too deeply for an nnlab {what}.")
+        raise FileFormatError(f"{walk.path} is nested too deeply for an nnlab {walk.what}.")
     for name in group:
-        seen[0] += 1
-        if seen[0] > MAX_OBJECTS:
-            raise FileFormatError(f"{path} holds too many objects for an nnlab {what}.")
-        where = f"{path}: {group.name.rstrip('/')}/{name}"
+        where = f"{walk.path}: {group.name.rstrip('/')}/{name}"
         if not isinstance(group.get(name, getlink=True), h5py.HardLink):
             raise FileFormatError(f"{where} links to another place; refused.")
         member = group[name]
-        if isinstance(member, h5py.Group):
-            _check_group(member, path, what, depth + 1, seen)
-        elif isinstance(member, h5py.Dataset):
-            _check_dataset(member, where)
-        else:
+        if not isinstance(member, h5py.Group | h5py.Dataset):
             raise FileFormatError(f"{where} is neither a group nor a data set; refused.")
+        walk.enter(member, where)
+        _check_attributes(member, where)
+        if isinstance(member, h5py.Dataset):
+            _check_dataset(member, where)
+            walk.hold(member.nbytes)
+        else:
+            _check_group(member, walk, depth + 1)
+
+
+def _check_attributes(member: h5py.Group | h5py.Dataset, where: str) -> None:
+    for index in range(h5py.h5a.get_num_attrs(member.id)):
+        attribute = h5py.h5a.open(member.id, index=index)
+        kind = attribute.dtype
+        plain = not kind.hasobject and kind.kind in "biufS"
+        if not plain or attribute.get_storage_size() > MAX_ATTRIBUTE:
+            raise FileFormatError(f"{where} has an attribute that is not plain; refused.")
 
 
 def _check_dataset(dataset: h5py.Dataset, where: str) -> None:

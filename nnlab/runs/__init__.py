@@ -1,1 +1,5 @@
-"""The run file: one run of one model, written whole or not at all."""
+"""Run files: what a run leaves behind, sealed, and listings of many."""
+
+from nnlab.runs.run import Run, open_run
+
+__all__ = ["Run", "open_run"]

@@ -1,0 +1,58 @@
+"""Run file names with fields: ``run-{job}-{task}.h5``."""
+
+import os
+from pathlib import Path
+from string import Formatter
+
+from nnlab.errors import InputError
+
+# Field -> the variable of SLURM that fills it.
+VARIABLES = {"job": "SLURM_JOB_ID", "task": "SLURM_ARRAY_TASK_ID"}
+FIELDS = ("job", "task", "seed", "model")
+
+
+def expand(template: str, seed: int | None = None, model: str | None = None) -> Path:
+    """Fill the fields of a file name.
+
+    Args:
+        template: may hold ``{job}``, ``{task}``, ``{seed}`` and ``{model}``; numbers take a format
+            such as ``{seed:03}``; ``{{`` and ``}}`` stand for single braces.
+        seed: for ``{seed}``.
+        model: for ``{model}``.
+
+    Raises:
+        InputError: an unknown field, or one that nothing fills.
+    """
+    given = {"seed": None if seed is None else str(seed), "model": model}
+    parts = []
+    try:
+        for text, field, style, conversion in Formatter().parse(template):
+            parts.append(text)
+            if field is None:
+                continue
+            if conversion:
+                raise ValueError("! is not allowed")
+            value = _value(template, field, given)
+            number = int(value) if value.isascii() and value.isdigit() else value
+            parts.append(format(number, style or ""))
+    except ValueError as error:
+        raise InputError(
+            f"{template} is not a name that can be filled ({error}); fields look like {{seed}}, "
+            "and {{ and }} stand for single braces."
+        ) from error
+    return Path("".join(parts))
+
+
+def _value(template: str, field: str, given: dict[str, str | None]) -> str:
+    if field not in FIELDS:
+        known = ", ".join(f"{{{name}}}" for name in FIELDS)
+        raise InputError(
+            f"{template}: there is no field {{{field}}}; known: {known} ({{{{ and }}}} stand for "
+            "single braces)."
+        )
+    variable = VARIABLES.get(field)
+    value = os.environ.get(variable) if variable else given[field]
+    if value is None:
+        missing = f"{variable} is not set" if variable else f"there is no {field} here"
+        raise InputError(f"{template}: {{{field}}} cannot be filled, {missing}.")
+    return value
