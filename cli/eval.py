@@ -57,7 +57,7 @@ def command(
     from nnlab.cli.trained_models import open_model
     from nnlab.datasets import find_data, open_data
     from nnlab.errors import InputError
-    from nnlab.evaluation import check_same_classes, predictions_table, store_evaluation
+    from nnlab.evaluation import check_same_classes, data_of, predictions_table, store_evaluation
     from nnlab.runs import open_run
 
     out = Output(as_json)
@@ -65,7 +65,7 @@ def command(
         refuse_existing(predictions, force)
     machine.limit_blas_threads(machine.thread_count(threads))
     loaded = open_run(run)
-    source = data or str(loaded.config.get("data_path", ""))
+    source = data or data_of(loaded)
     if not source:
         raise InputError(f"{run} does not say which data it was trained on; name DATA.")
     with open_data(find_data(source, root, out.note)) as file, open_model(loaded) as model:

@@ -25,19 +25,20 @@ def open_model(run: Run) -> Iterator[Any]:
 
         yield TrainedNetwork.from_run(run)
         return
-    from nnlab.neighbors import restore
+    from nnlab.evaluation import NeighborModel
 
-    path = Path(str(run.config.get("data_path", "")))
+    source = run.spec.get("data", {})
+    path = Path(str(source.get("path", "")))
     if not path.is_file():
         raise InputError(
             f"{run.path} searches the images of {path}, which is not there; put the data file "
             "back or run knn-baseline again."
         )
     with open_data(path) as data:
-        if data.checksum != run.config.get("data_checksum"):
+        if data.checksum != source.get("checksum"):
             raise InputError(
                 f"{path} is not the data that {run.path} searched (its content has changed); run "
                 "knn-baseline again."
             )
-        train = data.split("train")
-        yield restore(run, train.images, train.labels)
+        searched = data.split(str(source.get("split", "train")))
+        yield NeighborModel(run, searched.images, searched.labels)

@@ -4,14 +4,62 @@ import csv
 import io
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from nnlab.atomic import write_bytes
 from nnlab.errors import FileFormatError, InputError
-from nnlab.metrics import Metrics
+from nnlab.metrics import Metrics, measure
+from nnlab.neighbors import restore
 from nnlab.runs import Run, open_run
+
+
+class NeighborModel:
+    """A nearest-neighbour classifier with the face of a trained network.
+
+    Args:
+        run: of kind ``knn``.
+        images: (N, H, W, C) the whole split that the run searched.
+        labels: (N,) its labels.
+
+    Raises:
+        InputError: other images than the run was made with.
+        FileFormatError: the run does not describe a classifier.
+    """
+
+    def __init__(self, run: Run, images: NDArray[np.uint8], labels: NDArray[np.int64]) -> None:
+        self.classes = list(run.classes)
+        try:
+            self.image_shape = tuple(int(length) for length in run.spec["image_shape"])
+            self._classifier = restore(run.spec, images, labels)
+        except (KeyError, TypeError, ValueError) as error:
+            raise FileFormatError(
+                f"{run.path} does not describe a classifier ({error})."
+            ) from error
+
+    def probabilities(self, images: NDArray[np.uint8]) -> NDArray[np.float64]:
+        """Return each class's share of the votes, (N, C)."""
+        return self._classifier.predict_proba(images)
+
+    def predict(self, images: NDArray[np.uint8]) -> NDArray[np.int64]:
+        """Return the elected class (N,)."""
+        return self._classifier.predict(images)
+
+    def evaluate(self, images: NDArray[np.uint8], labels: NDArray[np.int64]) -> Metrics:
+        """Measure the classifier on labelled images; it has no loss of its own."""
+        votes = self.probabilities(images)
+        # Of equal shares the smallest class is elected: what argmax does.
+        return measure(labels, votes.argmax(axis=1), len(self.classes), probabilities=votes)
+
+
+def data_of(run: Run) -> str:
+    """Return the path of the data file that a run was made with; empty if it does not say."""
+    named = run.spec.get("data")
+    if isinstance(named, dict):
+        return str(named.get("path", ""))
+    return str(run.config.get("data_path", ""))
 
 
 def check_same_classes(run: Run, classes: Sequence[str], where: str) -> None:
@@ -67,3 +115,20 @@ def predictions_table(
     for index, (true, guess) in enumerate(zip(labels, predicted, strict=True)):
         writer.writerow([index, classes[true], classes[guess]])
     write_bytes(path, text.getvalue().encode())
+
+
+def most_probable(
+    probabilities: NDArray[np.float64], classes: Sequence[str], count: int
+) -> list[list[dict[str, Any]]]:
+    """Return, for each image, its `count` most probable classes, the likeliest first.
+
+    Args:
+        probabilities: (N, C).
+        classes: the names of the C classes.
+        count: how many; all C where there are fewer.
+    """
+    order = np.argsort(-probabilities, axis=1, kind="stable")[:, :count]
+    return [
+        [{"class": classes[index], "probability": float(row[index])} for index in best]
+        for row, best in zip(probabilities, order, strict=True)
+    ]
