@@ -1,0 +1,322 @@
+"""The data file: images, labels and classes in one HDF5 file that readers map instead of load.
+
+    /classes                      (K,) text
+    /<split>/images               (N, H, W, C) uint8, contiguous, uncompressed
+    /<split>/labels               (N,) int64, from 0 to K - 1
+    /statistics/mean_image        (H, W, C) of the training split, in the units of a pixel, 0..255
+    /statistics/channel_mean      (C,)
+    /statistics/channel_std       (C,)
+
+The splits are `train`, mostly `test` and `val`, and others that a data set brings.
+"""
+
+import contextlib
+import hashlib
+import json
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Protocol
+
+import h5py
+import numpy as np
+from numpy.typing import NDArray
+
+from nnlab._version import __version__
+from nnlab.atomic import staged
+from nnlab.datasets.statistics import Statistics, measure_images
+from nnlab.errors import FileFormatError, InputError
+from nnlab.hdf5 import (
+    map_dataset,
+    open_checked,
+    read_texts,
+    reading,
+    set_attributes,
+    text_attribute,
+    write_texts,
+)
+
+FORMAT_VERSION = 1
+# Rows go to the file, and through the checksum, in blocks of about so many bytes.
+BLOCK_BYTES = 8 * 2**20
+# Images begin at a page of memory, which keeps their mapping aligned.
+ALIGNMENT = 4096
+
+
+class Images(Protocol):
+    """What can be written as the images of a split: an array, or rows gathered from one."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """(N, H, W, C)."""
+
+    def __getitem__(self, rows: slice, /) -> NDArray[np.uint8]:
+        """The images of some rows."""
+
+
+@dataclass(frozen=True)
+class Split:
+    """The images and labels of one split.
+
+    Attributes:
+        images: (N, H, W, C) uint8, read-only, mapped from the file.
+        labels: (N,) int64.
+    """
+
+    images: NDArray[np.uint8]
+    labels: NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class DataFile:
+    """An open data file; see `open_data`.
+
+    Attributes:
+        path: the file.
+        name: the data set's name.
+        source: where the images came from.
+        checksum: SHA-256 over classes, images and labels; equal data have equal checksums.
+        created: when it was made, ISO 8601 in UTC.
+        options: how it was made.
+        classes: names, in the order of the labels.
+        image_shape: (H, W, C).
+        splits: the names of the splits.
+        mean_image: (H, W, C) float64, mean of the training images, 0..255.
+        channel_mean: (C,) float64.
+        channel_std: (C,) float64.
+    """
+
+    path: Path
+    name: str
+    source: str
+    checksum: str
+    created: str
+    options: dict[str, Any]
+    classes: list[str]
+    image_shape: tuple[int, int, int]
+    splits: list[str]
+    mean_image: NDArray[np.float64]
+    channel_mean: NDArray[np.float64]
+    channel_std: NDArray[np.float64]
+    parts: Mapping[str, Split]
+
+    def split(self, name: str) -> Split:
+        """Return one split.
+
+        Raises:
+            InputError: there is none of that name.
+        """
+        if name not in self.parts:
+            raise InputError(f"{self.path} has no split {name!r}; it has {', '.join(self.splits)}.")
+        return self.parts[name]
+
+
+@contextlib.contextmanager
+def open_data(path: str | Path) -> Iterator[DataFile]:
+    """Open a data file; its images are mapped, not loaded.
+
+    The checksum is taken from the file, not computed again: that would read every image.
+
+    Raises:
+        InputError: there is no such file.
+        FileFormatError: it is damaged, foreign, of a newer version, or contradicts itself.
+    """
+    path = Path(path)
+    with open_checked(path, "data", FORMAT_VERSION) as file, reading(path, "data file"):
+        data = _read(file, path)
+    yield data
+
+
+def write_data(
+    path: str | Path,
+    name: str,
+    source: str,
+    options: Mapping[str, Any],
+    classes: Sequence[str],
+    splits: Mapping[str, tuple[Images, NDArray[np.int64]]],
+) -> str:
+    """Write a data file, whole or not at all; a file of that name is replaced.
+
+    Args:
+        path: the file.
+        name: the data set's name.
+        source: where the images came from.
+        options: how it was made; kept as JSON.
+        classes: names, in the order of the labels.
+        splits: name -> (images (N, H, W, C) uint8, labels (N,)); `train` must be one of them.
+
+    Returns:
+        The checksum.
+
+    Raises:
+        InputError: the file could not be written.
+    """
+    path = Path(path)
+    parts = {split: (images, np.asarray(y, np.int64)) for split, (images, y) in splits.items()}
+    _check_parts(parts, len(classes))
+    digest = _ContentDigest(classes)
+    statistics = measure_images(blocks(parts["train"][0]), parts["train"][0].shape[1:])
+    with staged(path) as temporary:
+        try:
+            with h5py.File(
+                temporary, "w", alignment_threshold=ALIGNMENT, alignment_interval=ALIGNMENT
+            ) as file:
+                # Every handle lives until the flush has returned: HDF5 writes a small data set
+                # when its handle is freed, and an error at that moment would be lost.
+                handles = _write_parts(file, parts, digest)
+                handles.append(write_texts(file, "classes", classes))
+                handles += _write_statistics(file, statistics)
+                set_attributes(
+                    file,
+                    nnlab_format="data",
+                    format_version=FORMAT_VERSION,
+                    nnlab_version=__version__,
+                    created=datetime.now(UTC).isoformat(timespec="seconds"),
+                    name=name,
+                    source=source,
+                    options=json.dumps(dict(options), sort_keys=True),
+                    checksum=digest.hexdigest(),
+                )
+                file.flush()
+                del handles
+        except OSError as error:
+            # HDF5 wraps the system's reason in a paragraph of its own.
+            raise OSError(error.errno, os.strerror(error.errno or 0) or str(error)) from error
+        _verify(temporary, path, digest.hexdigest())
+    return digest.hexdigest()
+
+
+def blocks(images: Images) -> Iterator[NDArray[np.uint8]]:
+    """Give the rows of a split in blocks of a few megabytes."""
+    count, *shape = images.shape
+    rows = max(1, BLOCK_BYTES // max(1, int(np.prod(shape))))
+    for start in range(0, count, rows):
+        yield images[start : start + rows]
+
+
+class _ContentDigest:
+    """SHA-256 over what the images are, not over when and how they were stored."""
+
+    def __init__(self, classes: Sequence[str]) -> None:
+        self._sha = hashlib.sha256(json.dumps(["nnlab data", *classes]).encode())
+
+    def begin(self, split: str, shape: tuple[int, ...], labels: NDArray[np.int64]) -> None:
+        self._sha.update(json.dumps([split, list(shape)]).encode())
+        self._sha.update(np.ascontiguousarray(labels, "<i8").data)
+
+    def update(self, block: NDArray[np.uint8]) -> None:
+        self._sha.update(np.ascontiguousarray(block).data)
+
+    def hexdigest(self) -> str:
+        return self._sha.hexdigest()
+
+
+def _check_parts(parts: Mapping[str, tuple[Images, NDArray[np.int64]]], class_count: int) -> None:
+    if "train" not in parts:
+        raise ValueError("a data file needs a split called train")
+    shape = parts["train"][0].shape[1:]
+    for split, (images, labels) in parts.items():
+        if len(images.shape) != 4 or images.shape[1:] != shape or 0 in images.shape:
+            raise ValueError(f"{split}: images of shape {images.shape}, expected (N, *{shape})")
+        if labels.shape != images.shape[:1]:
+            raise ValueError(f"{split}: {images.shape[0]} images, labels {labels.shape}")
+        if labels.min() < 0 or labels.max() >= class_count:
+            raise ValueError(f"{split}: labels outside 0..{class_count - 1}")
+
+
+def _write_parts(
+    file: h5py.File,
+    parts: Mapping[str, tuple[Images, NDArray[np.int64]]],
+    digest: _ContentDigest,
+) -> list[h5py.Dataset]:
+    handles = []
+    for split in sorted(parts):
+        images, labels = parts[split]
+        digest.begin(split, images.shape, labels)
+        target = file.create_dataset(f"{split}/images", shape=images.shape, dtype=np.uint8)
+        start = 0
+        for block in blocks(images):
+            target[start : start + len(block)] = block
+            digest.update(block)
+            start += len(block)
+        handles += [target, file.create_dataset(f"{split}/labels", data=labels)]
+    return handles
+
+
+def _write_statistics(file: h5py.File, statistics: Statistics) -> list[h5py.Dataset]:
+    group = file.create_group("statistics")
+    return [
+        group.create_dataset(name, data=getattr(statistics, name))
+        for name in ("mean_image", "channel_mean", "channel_std")
+    ]
+
+
+def _verify(temporary: Path, path: Path, expected: str) -> None:
+    """Read what was written and compare: only a right file gets its name."""
+    with open_data(temporary) as data:
+        digest = _ContentDigest(data.classes)
+        for split in sorted(data.splits):
+            part = data.split(split)
+            digest.begin(split, part.images.shape, part.labels)
+            for block in blocks(part.images):
+                digest.update(block)
+    if digest.hexdigest() != expected:
+        raise InputError(f"{path} was not stored as it was written; check the disk, try again.")
+
+
+def _read(file: h5py.File, path: Path) -> DataFile:
+    classes = read_texts(file, "classes")
+    splits = sorted((name for name in file if name not in {"classes", "statistics"}), key=_place)
+    if not classes or "train" not in splits:
+        raise FileFormatError(f"{path} has no classes or no training split; make it again.")
+    parts = {split: _read_split(file, path, split, len(classes)) for split in splits}
+    shape = parts["train"].images.shape[1:]
+    for split, part in parts.items():
+        if part.images.shape[1:] != shape:
+            raise FileFormatError(f"{path}: the images of {split} differ in shape from train's.")
+    statistics = file["statistics"]
+    return DataFile(
+        path=path,
+        name=text_attribute(file, "name"),
+        source=text_attribute(file, "source", ""),
+        checksum=text_attribute(file, "checksum"),
+        created=text_attribute(file, "created", ""),
+        options=json.loads(text_attribute(file, "options", "{}")),
+        classes=classes,
+        image_shape=(int(shape[0]), int(shape[1]), int(shape[2])),
+        splits=splits,
+        mean_image=_floats(statistics, "mean_image", shape),
+        channel_mean=_floats(statistics, "channel_mean", shape[2:]),
+        channel_std=_floats(statistics, "channel_std", shape[2:]),
+        parts=parts,
+    )
+
+
+def _place(split: str) -> tuple[int, str]:
+    """Sort key of the splits: in the order of their use, then by name."""
+    known = ["train", "val", "test"]
+    return (known.index(split) if split in known else len(known), split)
+
+
+def _read_split(file: h5py.File, path: Path, split: str, class_count: int) -> Split:
+    images, labels = file[split]["images"], file[split]["labels"]
+    where = f"{path}: {split}"
+    if images.dtype != np.uint8 or images.ndim != 4 or 0 in images.shape:
+        raise FileFormatError(f"{where}/images is not a filled (N, H, W, C) array of bytes.")
+    if labels.dtype.kind not in "iu" or labels.shape != images.shape[:1]:
+        raise FileFormatError(f"{where} has {len(images)} images but labels {labels.shape}.")
+    values = np.asarray(labels[()]).astype(np.int64)
+    if values.min() < 0 or values.max() >= class_count:
+        raise FileFormatError(f"{where}/labels reaches beyond the {class_count} classes.")
+    mapped = map_dataset(images, path)
+    mapped.flags.writeable = False
+    return Split(mapped, values)
+
+
+def _floats(group: h5py.Group, name: str, shape: tuple[int, ...]) -> NDArray[np.float64]:
+    values: NDArray[np.float64] = np.asarray(group[name][()], np.float64)
+    if values.shape != tuple(shape):
+        raise ValueError(f"{name} has shape {values.shape}")
+    return values

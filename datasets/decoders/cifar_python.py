@@ -1,0 +1,175 @@
+"""CIFAR-10 and CIFAR-100 in their Python edition, without running pickle code.
+
+The batches are pickles, and a pickle can call anything. The reader here resolves exactly the
+names that these files need, and each to a stand-in that keeps plain values: no function outside
+this module is ever called, and what comes out is checked like any other foreign data.
+"""
+
+import io
+import pickle
+import re
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nnlab.datasets.decoders.cifar import PIXELS, chw_to_hwc
+from nnlab.datasets.decoders.containers import is_container, members
+from nnlab.datasets.decoders.decoded import Decoded, DecodeOptions, Part
+from nnlab.errors import FileFormatError, InputError
+
+NAMES = (
+    (re.compile(r"data_batch_\d+$"), "train"),
+    (re.compile(r"test_batch$"), "test"),
+    (re.compile(r"train$"), "train"),
+    (re.compile(r"test$"), "test"),
+)
+META = {"batches.meta": "label_names", "meta": "fine_label_names"}
+ARCHIVE = re.compile(r"cifar-?100?-python\.", re.I)
+
+
+def recognises(path: Path) -> bool:
+    """Whether it is a folder with such batches or an archive named like the published ones."""
+    if path.is_dir():
+        return any((path / mark).is_file() for mark in ("data_batch_1", "batches.meta", "meta"))
+    return is_container(path) and ARCHIVE.match(path.name) is not None
+
+
+def decode(paths: Sequence[Path], options: DecodeOptions) -> Decoded:
+    """Read every batch, in the order of the names.
+
+    Raises:
+        InputError: there is no training batch.
+        FileFormatError: a file is damaged or holds something else than images and labels.
+    """
+    batches: dict[str, dict[str, tuple[NDArray[np.uint8], NDArray[np.int64]]]] = {}
+    classes: list[str] = []
+    for member in members(paths[0]):
+        if member.is_folder:
+            continue
+        name = member.parts[-1]
+        where = f"{paths[0]}: {name}"
+        if name in META:
+            classes = _class_names(load(member.read(), where), META[name], where)
+        for pattern, split in NAMES:
+            if pattern.match(name):
+                batches.setdefault(split, {})[name] = _batch(load(member.read(), where), where)
+                if options.progress is not None:
+                    options.progress(
+                        sum(len(y) for g in batches.values() for _, y in g.values()), 0
+                    )
+    if "train" not in batches:
+        raise InputError(f"{paths[0]} holds no data_batch_1 or train.")
+    splits = {}
+    for split, group in batches.items():
+        parts = [group[name] for name in sorted(group)]
+        images = np.concatenate([chw_to_hwc(pixels) for pixels, _ in parts])
+        splits[split] = Part.of(images, np.concatenate([labels for _, labels in parts]))
+    count = max(int(part.labels.max()) for part in splits.values()) + 1
+    return Decoded(classes or [str(label) for label in range(count)], splits)
+
+
+def load(data: bytes, where: str) -> dict[str, Any]:
+    """Read a pickled dictionary whose values are plain or `_Array`s.
+
+    Raises:
+        FileFormatError: it is no pickle, or names anything that a batch does not need.
+    """
+    try:
+        content = _Reader(io.BytesIO(data), encoding="bytes").load()
+    except pickle.UnpicklingError as error:
+        raise FileFormatError(f"{where} is refused: {error}.") from error
+    except Exception as error:
+        # A damaged pickle makes the reader stumble in any way it likes.
+        raise FileFormatError(f"{where} is damaged or not a CIFAR batch.") from error
+    if type(content) is not dict:
+        raise FileFormatError(f"{where} holds no dictionary.")
+    return {_text(key): value for key, value in content.items() if type(key) in {bytes, str}}
+
+
+class _Dtype:
+    """Stands in for `numpy.dtype`: unsigned bytes or nothing."""
+
+    def __init__(self, kind: Any, *_: Any) -> None:
+        if _text(kind) not in {"u1", "|u1"}:
+            raise pickle.UnpicklingError("its array does not hold bytes")
+
+    def __setstate__(self, state: Any) -> None:
+        """Take NumPy's description of byte order and fields, which bytes have no use for."""
+
+
+class _Array:
+    """Stands in for `numpy.ndarray`; what it was told is checked by `_pixels`."""
+
+    state: Any = None
+
+    def __setstate__(self, state: Any) -> None:
+        self.state = state
+
+
+def _reconstruct(*_: Any) -> _Array:
+    return _Array()
+
+
+def _encode(text: Any, encoding: Any) -> bytes:
+    """Stand in for `codecs.encode`, by which newer Pythons write bytes in old pickles."""
+    if type(text) is not str or _text(encoding) != "latin1":
+        raise pickle.UnpicklingError("it encodes something else than bytes")
+    return text.encode("latin-1")
+
+
+_KNOWN: dict[tuple[str, str], Callable[..., Any]] = {
+    ("numpy", "ndarray"): _Array,
+    ("numpy", "dtype"): _Dtype,
+    ("numpy.core.multiarray", "_reconstruct"): _reconstruct,
+    ("numpy._core.multiarray", "_reconstruct"): _reconstruct,
+    ("_codecs", "encode"): _encode,
+}
+
+
+class _Reader(pickle.Unpickler):
+    def find_class(self, module: str, name: str, /) -> Any:
+        if (module, name) not in _KNOWN:
+            raise pickle.UnpicklingError(f"it asks for {module}.{name}, which no batch needs")
+        return _KNOWN[module, name]
+
+
+def _text(value: Any) -> str:
+    if type(value) is bytes:
+        return value.decode("latin-1")
+    return value if type(value) is str else ""
+
+
+def _class_names(content: dict[str, Any], key: str, where: str) -> list[str]:
+    names = content.get(key)
+    if type(names) is not list or not all(type(name) in {bytes, str} for name in names):
+        raise FileFormatError(f"{where} holds no list of names called {key}.")
+    return [_text(name) for name in names]
+
+
+def _batch(content: dict[str, Any], where: str) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+    pixels = _pixels(content.get("data"), where)
+    labels = content.get("fine_labels", content.get("labels"))
+    if type(labels) is not list or len(labels) != len(pixels):
+        raise FileFormatError(f"{where} holds {len(pixels):,} images but no label for each.")
+    if not all(type(label) is int and 0 <= label < 100 for label in labels):
+        raise FileFormatError(f"{where} holds labels outside 0..99.")
+    return pixels, np.array(labels, np.int64)
+
+
+def _pixels(array: Any, where: str) -> NDArray[np.uint8]:
+    state = array.state if type(array) is _Array else None
+    if type(state) is tuple and len(state) == 5:
+        _, shape, kind, fortran, raw = state
+        if (
+            type(kind) is _Dtype
+            and type(raw) is bytes
+            and not fortran
+            and type(shape) is tuple
+            and shape == (len(raw) // PIXELS, PIXELS)
+            and len(raw) == shape[0] * PIXELS > 0
+        ):
+            return np.frombuffer(raw, np.uint8).reshape(shape)
+    raise FileFormatError(f"{where} holds no array of images, rows of {PIXELS} bytes.")

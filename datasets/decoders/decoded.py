@@ -1,0 +1,88 @@
+"""What goes into a decoder and what comes out: the same for every format."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class DecodeOptions:
+    """What a decoder may need to know.
+
+    Attributes:
+        size: (height, width) that images of differing sizes are brought to; None leaves them.
+        gray: one channel (ITU-R 601 luma) instead of three.
+        skip_bad: leave unreadable images out and report them, instead of stopping.
+        seed: of generated images.
+        background_bias: of generated shapes: how often the background is the class's own.
+        progress: called with (images done, images in all or 0 while unknown).
+    """
+
+    size: tuple[int, int] | None = None
+    gray: bool = False
+    skip_bad: bool = False
+    seed: int = 0
+    background_bias: float = 0.9
+    progress: Progress | None = None
+
+
+@dataclass(frozen=True)
+class Part:
+    """The images of one split as a decoder found them.
+
+    Attributes:
+        images: (N, H, W, C) uint8.
+        labels: (N,) int64.
+        order: (N,) the order in which the rows are meant to be read.
+        names: (N,) where each image came from, in the order of the rows; empty if it has no name.
+    """
+
+    images: NDArray[np.uint8]
+    labels: NDArray[np.int64]
+    order: NDArray[np.int64]
+    names: Sequence[str] = ()
+
+    @classmethod
+    def of(cls, images: NDArray[np.uint8], labels: NDArray[np.int64]) -> "Part":
+        """Make a part whose rows are in order already."""
+        return cls(images, labels, np.arange(len(labels)))
+
+
+@dataclass
+class Decoded:
+    """What a decoder read.
+
+    Attributes:
+        classes: names in the order of the labels.
+        splits: name -> part.
+        unreadable: (file, reason) of every image that was left out.
+        notes: other things worth telling, one line each.
+    """
+
+    classes: list[str]
+    splits: dict[str, Part]
+    unreadable: list[tuple[str, str]] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Decoder:
+    """One format.
+
+    Attributes:
+        summary: what it reads, for help and messages.
+        recognises: whether a file or folder looks like this format; looks at names, and reads
+            at most a few bytes.
+        decode: files or one folder in, images out. Raises `InputError` for what is damaged.
+        generated: there is nothing to read; `decode` gets no files.
+    """
+
+    summary: str
+    recognises: Callable[[Path], bool]
+    decode: Callable[[Sequence[Path], DecodeOptions], Decoded]
+    generated: bool = False

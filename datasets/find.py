@@ -1,0 +1,59 @@
+"""The data that a command is asked to work on: a data file, or a known name made into one."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from nnlab.datasets.card import known_cards
+from nnlab.datasets.download import download, is_downloaded
+from nnlab.datasets.preprocess import preprocess
+from nnlab.datasets.roots import prepared_file
+from nnlab.errors import InputError
+
+
+def find_data(
+    text: str, root: Path | None = None, announce: Callable[[str], None] | None = None
+) -> Path:
+    """Return the data file that `text` means.
+
+    A known name is prepared with the defaults of `preprocess` on its first use, and downloaded
+    before if need be; `announce` is called with a line that says so.
+
+    Args:
+        text: the path of a data file, or the name of a known data set.
+        root: the data root; None for the usual one.
+        announce: takes a line for the user.
+
+    Raises:
+        InputError: it is neither.
+        SourceError: the data set could not be downloaded.
+    """
+    path = Path(text).expanduser()
+    if path.is_file():
+        return path
+    card = known_cards().get(text)
+    if card is None:
+        if path.is_dir():
+            raise InputError(
+                f"{path} is a folder; make a data file of it first: nnlab preprocess {path} -o "
+                "data.h5"
+            )
+        raise InputError(
+            f"{text} is neither a data file nor a known data set ({', '.join(known_cards())})."
+        )
+    prepared = prepared_file(card.name, root)
+    if prepared.is_file():
+        return prepared
+    say = announce or (lambda _: None)
+    if not card.generated and not is_downloaded(card, root):
+        say(f"{card.name} is not on this machine yet: downloading it from {card.mirrors[0]}")
+        download(card, root)
+    say(f"{card.name} is used for the first time: preparing {prepared}")
+    try:
+        prepared.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(
+            f"cannot make the folder {prepared.parent}: {error.strerror}; choose another with "
+            "--root."
+        ) from error
+    preprocess(card.name, prepared, root=root)
+    return prepared
