@@ -1,6 +1,7 @@
 """What commands show: results on stdout, messages on stderr, one place for both."""
 
 import json
+import math
 import sys
 from collections.abc import Sequence
 from typing import Any
@@ -42,7 +43,9 @@ class Output:
 
         table = Table(title=title or None, title_justify="left", title_style="bold")
         for index, column in enumerate(columns):
-            table.add_column(column, justify="left" if index < left else "right", overflow="fold")
+            # A number broken over two lines would read as two numbers.
+            side = {"justify": "left"} if index < left else {"justify": "right", "no_wrap": True}
+            table.add_column(column, overflow="fold", **side)  # type: ignore[arg-type]
         for row in rows:
             table.add_row(*[Text(str(cell)) for cell in row])
         _console().print(table)
@@ -78,7 +81,7 @@ def finite(value: Any) -> Any:
         return [finite(item) for item in value]
     if hasattr(value, "tolist"):  # NumPy scalars and arrays
         return finite(value.tolist())
-    if isinstance(value, float) and (value != value or value in {float("inf"), float("-inf")}):
+    if isinstance(value, float) and not math.isfinite(value):
         return None
     return value
 

@@ -33,8 +33,9 @@ def expand(template: str, seed: int | None = None, model: str | None = None) -> 
             if conversion:
                 raise ValueError("! is not allowed")
             value = _value(template, field, given)
-            number = int(value) if value.isascii() and value.isdigit() else value
-            parts.append(format(number, style or ""))
+            # SLURM's numbers keep their form unless one is asked for.
+            number = style and value.isascii() and value.isdigit()
+            parts.append(format(int(value) if number else value, style or ""))
     except ValueError as error:
         raise InputError(
             f"{template} is not a name that can be filled ({error}); fields look like {{seed}}, "
