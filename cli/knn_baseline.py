@@ -66,6 +66,47 @@ def command(
             metavar="N", help="Test on a stratified part of N images.", rich_help_panel=SEARCH
         ),
     ] = None,
+    background: Annotated[
+        bool,
+        typer.Option(
+            "--background", help="Explain the answers by border and centre of the images; for "
+            "shapes also by swapped backgrounds and over the background bias.",
+            rich_help_panel=INSIGHT,
+        ),
+    ] = False,
+    background_plot: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE.png", help="Draw the background report.", rich_help_panel=INSIGHT
+        ),
+    ] = None,
+    ledger: Annotated[
+        int | None,
+        typer.Option(
+            min=0, metavar="INDEX", help="Show which pixels of this image of the tested split "
+            "elected its answer.", rich_help_panel=INSIGHT,
+        ),
+    ] = None,
+    ledger_plot: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE.png", help="Draw the ledger (needs --ledger).", rich_help_panel=INSIGHT
+        ),
+    ] = None,
+    gallery: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE.png", help="Draw wrong and right answers with their neighbours.",
+            rich_help_panel=INSIGHT,
+        ),
+    ] = None,
+    neighbors: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE.h5", help="Keep every tested image's neighbours and distances.",
+            rich_help_panel=INSIGHT,
+        ),
+    ] = None,
     seed: Annotated[
         int, typer.Option(min=0, help="Which images go to which part.", rich_help_panel=SEARCH)
     ] = 0,
@@ -109,34 +150,126 @@ def command(
     nnlab knn-baseline fashion.h5 --metric l2 --k 1 -o knn.h5 --json
 
     nnlab knn-baseline photos.h5 --k 1,5,10,20 --weights distance --limit-train 5000
+
+    nnlab knn-baseline shapes --k 5 --background --gallery gallery.png
+
+    nnlab knn-baseline fashion.h5 --k 1 --ledger 12 --ledger-plot ledger.png
     """
     from nnlab.atomic import refuse_existing
     from nnlab.datasets import find_data, open_data
+    from nnlab.errors import InputError
     from nnlab.neighbors import Settings, baseline
     from nnlab.neighbors.baseline import DEFAULT_KS
 
     out = Output(as_json)
+    if ledger_plot is not None and ledger is None:
+        raise InputError("--ledger-plot needs --ledger INDEX, the image to draw.")
+    for path in (output, background_plot, ledger_plot, gallery, neighbors):
+        if path is not None:
+            refuse_existing(path, force)
     settings = Settings(
         ks=DEFAULT_KS if k is None else _numbers(k),
         metric=metric, weights=weights, folds=folds, limit_train=limit_train,
         limit_test=limit_test, seed=seed, threads=threads,
     )  # fmt: skip
-    for path in (output,):
-        if path is not None:
-            refuse_existing(path, force)
     with open_data(find_data(data, root, out.note)) as file:
-        train, test = file.split("train"), file.split(split)
+        train, test = _split(file, "train"), _split(file, split)
         with SearchProgress() as progress:
-            result = baseline(
-                (train.images, train.labels), (test.images, test.labels), len(file.classes),
-                settings, progress,
-            )  # fmt: skip
+            result = baseline(train, test, len(file.classes), settings, progress)
         record = {"data": file.name, "split": split, **result.record()}
+        words: list[str] = []
+        if background or background_plot is not None:
+            record["background"], lines = _background(file, split, result, background_plot)
+            words += lines
+        if ledger is not None:
+            record["ledger"], lines = _ledger(file, split, result, ledger, ledger_plot)
+            words += lines
+        if gallery is not None:
+            _draw_gallery(file, split, result, gallery)
+            record["gallery"] = str(gallery)
+        if neighbors is not None:
+            from nnlab.neighbors.files import write_neighbors
+
+            write_neighbors(neighbors, result, file.name, file.checksum, split, file.classes)
+            record["neighbors"] = str(neighbors)
         if output is not None:
-            _save(output, file, split, settings, result)
+            _save(output, file, split, settings, result, record)
             record["run"] = str(output)
-    _show(out, record)
+    _show(out, record, words)
     out.result(record)
+
+
+def _split(file: Any, name: str) -> tuple[Any, Any]:
+    split = file.split(name)
+    return split.images, split.labels
+
+
+def _background(
+    file: Any, split: str, result: Any, plot: Path | None
+) -> tuple[dict[str, Any], list[str]]:
+    """Make the background report; a data set with swapped backgrounds or a bias shows them."""
+    from nnlab.neighbors.background import background, in_words
+
+    swapped = f"{split}_swapped"
+    report = background(
+        _split(file, "train"), _split(file, split), result,
+        _split(file, swapped) if swapped in file.splits else None,
+    )  # fmt: skip
+    curve = _bias_curve(file, result) if file.name == "shapes" else []
+    record = report.record(file.classes)
+    if curve:
+        record["bias_curve"] = [
+            {"bias": point.bias, "test": point.test, "test_swapped": point.swapped}
+            for point in curve
+        ]
+    lines = in_words(report, file.classes)
+    if plot is not None:
+        from nnlab.neighbors.charts import draw_background
+        from nnlab.neighbors.pictures import save_png
+
+        title = f"Border and centre: {file.name}, {split}, k = {result.k}"
+        save_png(draw_background(report, curve, title, lines), plot)
+        record["plot"] = str(plot)
+    return record, lines
+
+
+def _bias_curve(file: Any, result: Any) -> Any:
+    from nnlab.datasets import shapes
+    from nnlab.neighbors.background import bias_curve
+
+    settings = result.settings
+    counts = {"train": 2000, "val": 10, "test": 500, "test_swapped": 500}
+    return bias_curve(
+        lambda bias: shapes.generate(settings.seed, bias, counts, file.image_shape[0]),
+        result.with_k_alone(),
+    )
+
+
+def _ledger(
+    file: Any, split: str, result: Any, index: int, plot: Path | None
+) -> tuple[dict[str, Any], list[str]]:
+    from nnlab.neighbors.ledger import ledger
+
+    train, test = _split(file, "train"), _split(file, split)
+    account = ledger(train, test, index, result)
+    classes = list(file.classes)
+    record = account.record(classes)
+    if plot is not None:
+        from nnlab.neighbors.gallery import draw_ledger
+        from nnlab.neighbors.pictures import save_png
+
+        save_png(draw_ledger(account, test[0][index], train[0], classes), plot)
+        record["plot"] = str(plot)
+    return record, account.in_words(classes)
+
+
+def _draw_gallery(file: Any, split: str, result: Any, path: Path) -> None:
+    from nnlab.neighbors.gallery import draw_gallery
+    from nnlab.neighbors.pictures import save_png
+
+    title = f"Nearest neighbours: {file.name}, {split}"
+    page = draw_gallery(_split(file, "train"), _split(file, split), result, file.classes, title)
+    save_png(page, path)
 
 
 def _numbers(text: str) -> tuple[int, ...]:
@@ -150,7 +283,9 @@ def _numbers(text: str) -> tuple[int, ...]:
         ) from None
 
 
-def _save(output: Path, file: Any, split: str, settings: Any, result: Any) -> None:
+def _save(
+    output: Path, file: Any, split: str, settings: Any, result: Any, record: dict[str, Any]
+) -> None:
     from nnlab.runs import Run
 
     path = str(file.path.resolve())
@@ -162,11 +297,14 @@ def _save(output: Path, file: Any, split: str, settings: Any, result: Any) -> No
         spec=result.spec(path, file.name, file.checksum),
     )
     run.arrays.update(result.arrays())
+    run.attributes["result"] = {
+        key: record[key] for key in ("accuracy", "k", "seconds", "cross_validation_seconds")
+    }
     run.evaluations[file.name, split] = result.metrics
     run.save(output)
 
 
-def _show(out: Output, record: dict[str, Any]) -> None:
+def _show(out: Output, record: dict[str, Any], words: list[str]) -> None:
     validation = record["cross_validation"]
     rows = []
     for k, accuracy in record["accuracy_by_k"].items():
@@ -182,6 +320,22 @@ def _show(out: Output, record: dict[str, Any]) -> None:
         f"{record['seconds']:.1f} s, {record['queries_per_second']:,.0f} queries/s"
         + (f" -> {record['run']}" if "run" in record else "")
     )
+    for line in words:
+        out.line(line)
+    for key in ("gallery", "neighbors"):
+        if key in record:
+            out.line(f"{key} -> {record[key]}")
+    for key in ("background", "ledger"):
+        if "plot" in record.get(key, {}):
+            out.line(f"{key} -> {record[key]['plot']}")
+    curve = record.get("background", {}).get("bias_curve", [])
+    if curve:
+        out.table(
+            "accuracy over the background bias (2,000 training images)",
+            ["bias", "test", "backgrounds swapped"],
+            [[f"{p['bias']:g}", percent(p["test"]), percent(p["test_swapped"])] for p in curve],
+            left=0,
+        )
 
 
 class SearchProgress:

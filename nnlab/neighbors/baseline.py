@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -94,6 +94,10 @@ class KnnResult:
     image_shape: tuple[int, ...]
     train_count: int
     class_count: int
+
+    def with_k_alone(self) -> Settings:
+        """Return the settings with the chosen k as the only one, for all images."""
+        return replace(self.settings, ks=(self.k,), folds=0, limit_train=None, limit_test=None)
 
     def record(self) -> dict[str, Any]:
         """Return the JSON keys of a baseline's result."""

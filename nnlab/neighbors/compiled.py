@@ -7,13 +7,12 @@ only the first call on a machine compiles.
 """
 
 import functools
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from nnlab.jit import compiled
 from nnlab.neighbors.intrinsics import (
     absolute_256,
     absolute_512,
@@ -34,14 +33,6 @@ CHUNK = 1 << 14
 # A float64 cosine is off by less than 4 units of 2^-53; whatever is closer than this to the worst
 # kept neighbour is compared in exact integers.
 ANGLE_MARGIN = 1 - 2.0**-48
-
-
-def compiled(function: Callable[..., Any], **options: Any) -> Any:
-    """Compile with Numba; cached on disk where the machine has a folder for it."""
-    try:
-        return njit(function, nogil=True, cache=True, **options)
-    except RuntimeError:  # Numba found no folder that it may write
-        return njit(function, nogil=True, **options)
 
 
 @compiled

@@ -16,6 +16,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from nnlab.errors import InputError
 from nnlab.neighbors.levels import best_level, choose, module_of
 from nnlab.neighbors.metrics import Metric
 
@@ -208,6 +209,8 @@ class FloatEngine:
     def pack(self, images: NDArray[Any], queries: bool) -> Packed:  # noqa: ARG002
         """Bring (n, D) numbers into float64, for angles scaled to length 1 (or 0)."""
         values = np.ascontiguousarray(images, dtype=np.float64)
+        if not np.isfinite(values).all():
+            raise InputError("the images hold values that are not finite (NaN or infinity).")
         squares = np.ones(len(values))
         if self.metric.order == "angle":
             largest = np.abs(values).max(axis=1, keepdims=True, initial=0.0)

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from types import ModuleType
 from typing import Any
 
+from nnlab import jit
 from nnlab.errors import InputError
 
 # From the fastest to the most portable, with the features (LLVM's names) that each one needs.
@@ -49,11 +50,11 @@ class Kernels:
 @functools.cache
 def available() -> tuple[str, ...]:
     """Return the levels that this machine can run, the fastest first."""
-    try:
-        import llvmlite.binding
-        from numba.core import config
-    except ImportError:
+    if jit.kernels("nnlab.neighbors.compiled") is None:
         return ("numpy",)
+    import llvmlite.binding
+    from numba.core import config
+
     if config.DISABLE_JIT:
         return ("numpy",)
     # Code is generated for what Numba was told; LLVM ends the process at an instruction that the

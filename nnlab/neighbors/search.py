@@ -55,6 +55,7 @@ def search(
     *,
     query_rows: Rows | None = None,
     training_rows: Rows | None = None,
+    columns: Rows | None = None,
     threads: int | None = None,
     level: str | None = None,
     progress: Progress | None = None,
@@ -68,6 +69,7 @@ def search(
         metric: a name in `nnlab.neighbors.METRICS`.
         query_rows: search for these rows of `queries` only.
         training_rows: search among these rows of `training` only, ascending.
+        columns: compare these of the flattened values only.
         threads: how many to compute with; by default what the machine gives this process.
         level: the kernels to use instead of the processor's best, see `nnlab.neighbors.levels`.
         progress: called now and then with (pairs compared, pairs in all).
@@ -84,13 +86,13 @@ def search(
     query_count = len(queries) if query_rows is None else len(query_rows)
     row_count = len(training) if training_rows is None else len(training_rows)
     check_k(k, row_count)
-    engine = _engine(metric, queries, training, level)
+    engine = _engine(metric, queries, training, columns, level)
     nearest = engine.start(query_count, k)
     block_rows = max(64, BLOCK_BYTES // engine.row_bytes)
     done, total = 0, query_count * row_count
 
     def scan(block: slice, rows: Packed, first: int) -> int:
-        chosen = engine.pack(_take(queries, query_rows, block), queries=True)
+        chosen = engine.pack(_take(queries, query_rows, columns, block), queries=True)
         engine.scan(chosen, rows, first, nearest.part(block), stop.is_set)
         return chosen.count * rows.count
 
@@ -100,7 +102,7 @@ def search(
         try:
             for first in range(0, row_count, block_rows):
                 block = slice(first, min(first + block_rows, row_count))
-                rows = engine.pack(_take(training, training_rows, block), queries=False)
+                rows = engine.pack(_take(training, training_rows, columns, block), queries=False)
                 tasks = [pool.submit(scan, part, rows, first)
                          for part in _blocks(query_count, count)]  # fmt: skip
                 for task in as_completed(tasks):
@@ -144,16 +146,24 @@ def _check(queries: NDArray[Any], training: NDArray[Any]) -> None:
 
 
 def _engine(
-    metric: str, queries: NDArray[Any], training: NDArray[Any], level: str | None
+    metric: str,
+    queries: NDArray[Any],
+    training: NDArray[Any],
+    columns: Rows | None,
+    level: str | None,
 ) -> Engine:
     found = find_metric(metric)
+    width = training.shape[1] if columns is None else len(columns)
     if queries.dtype == np.uint8 and training.dtype == np.uint8:
-        return ByteEngine(found, training.shape[1], level)
-    return FloatEngine(found, training.shape[1], level)
+        return ByteEngine(found, width, level)
+    return FloatEngine(found, width, level)
 
 
-def _take(images: NDArray[Any], rows: Rows | None, block: slice) -> NDArray[Any]:
-    return images[block] if rows is None else images[rows[block]]
+def _take(
+    images: NDArray[Any], rows: Rows | None, columns: Rows | None, block: slice
+) -> NDArray[Any]:
+    taken = images[block] if rows is None else images[rows[block]]
+    return taken if columns is None else taken[:, columns]
 
 
 def _blocks(count: int, threads: int) -> list[slice]:
