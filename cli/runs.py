@@ -15,8 +15,8 @@ def command(
     paths: Annotated[
         list[Path] | None,
         typer.Argument(
-            help="Run files, or folders to search. [default: the current folder]",
-            metavar="[PATH]...",
+            help="Run files, or folders to search. \\[default: the current folder]",
+            metavar="PATH",
             show_default=False,
         ),
     ] = None,
@@ -59,10 +59,13 @@ def command(
     nnlab runs studies --sort lr --csv runs.csv
     """
     from nnlab.atomic import refuse_existing, write_bytes
+    from nnlab.errors import InputError
     from nnlab.runs.listing import differing_settings, find_runs, sort_runs, splits_of
 
     to_stdout = csv_file == "-"
     out = Output(as_json)
+    if to_stdout and as_json:
+        raise InputError("--csv - and --json would both write to stdout; name a CSV file.")
     if csv_file is not None and not to_stdout:
         refuse_existing(Path(csv_file), force)
     rows, broken = find_runs(paths or [Path()], verify)
