@@ -100,7 +100,9 @@ def preprocess(
     )
     if card is not None:
         paths = _card_files(card, files_from, root)
-        decoded = _named(card, DECODERS[card.format].decode(paths, decode_options))
+        decoded = DECODERS[card.format].decode(paths, decode_options)
+        if not card.generated:
+            _name_classes(card, decoded)
         name, origin = card.name, card.home
     else:
         path = Path(source).expanduser()
@@ -153,7 +155,7 @@ def _card_files(card: Card, files_from: str | None, root: Path | None) -> Sequen
     return verified_files(card, files_folder(card.name, root))
 
 
-def _named(card: Card, decoded: Decoded) -> Decoded:
+def _name_classes(card: Card, decoded: Decoded) -> None:
     """Give the labels the names of the card."""
     highest = max(int(part.labels.max()) for part in decoded.splits.values())
     if highest >= len(card.classes):
@@ -162,7 +164,6 @@ def _named(card: Card, decoded: Decoded) -> Decoded:
             f"{len(card.classes)} classes."
         )
     decoded.classes = list(card.classes)
-    return decoded
 
 
 def _fit(part: Part, options: PreprocessOptions) -> Images:

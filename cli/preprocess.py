@@ -1,0 +1,218 @@
+"""`nnlab preprocess`."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from nnlab.cli.output import Output
+
+IMAGES = "Images"
+SPLITS = "Splits"
+SURROUNDINGS = "Surroundings"
+# A table of more classes than this would push the rest off the screen.
+CLASSES_SHOWN = 20
+FILES_SHOWN = 10
+
+
+def command(
+    source: Annotated[
+        str,
+        typer.Argument(
+            help="A known name (see nnlab datasets), an image folder, an archive of one, or the "
+            "folder of files in a known format.",
+            metavar="SOURCE",
+        ),
+    ],
+    output: Annotated[
+        Path, typer.Option("--output", "-o", metavar="DATA.h5", help="The data file to write.")
+    ],
+    size: Annotated[
+        str | None,
+        typer.Option(
+            metavar="N or HxW",
+            help="Bring every image to this height and width (bicubic; the whole picture is kept, "
+            "its proportions are not). \\[default: as they are]",
+            rich_help_panel=IMAGES,
+        ),
+    ] = None,
+    gray: Annotated[
+        bool,
+        typer.Option(
+            "--gray", help="One channel (ITU-R 601 luma) instead of RGB.", rich_help_panel=IMAGES
+        ),
+    ] = False,
+    skip_bad: Annotated[
+        bool,
+        typer.Option(
+            "--skip-bad",
+            help="Leave unreadable images out and name them, instead of stopping.",
+            rich_help_panel=IMAGES,
+        ),
+    ] = False,
+    background_bias: Annotated[
+        float | None,
+        typer.Option(
+            metavar="B",
+            help="Of shapes: how often the background is the class's own. \\[default: 0.9]",
+            rich_help_panel=IMAGES,
+        ),
+    ] = None,
+    val: Annotated[
+        float | None,
+        typer.Option(
+            metavar="N or SHARE",
+            help="Set so many training images aside as the split val, or a share below 1 of them, "
+            "every class in proportion. \\[default: none]",
+            rich_help_panel=SPLITS,
+        ),
+    ] = None,
+    test: Annotated[
+        float | None,
+        typer.Option(
+            metavar="N or SHARE",
+            help="The same for the split test, where the source has none.",
+            rich_help_panel=SPLITS,
+        ),
+    ] = None,
+    limit: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N",
+            help="Keep at most N images of each split, every class in proportion.",
+            rich_help_panel=SPLITS,
+        ),
+    ] = None,
+    seed: Annotated[
+        int,
+        typer.Option(
+            min=0,
+            help="Which images go where; of shapes, the images themselves.",
+            rich_help_panel=SPLITS,
+        ),
+    ] = 0,
+    files_from: Annotated[
+        str | None,
+        typer.Option(
+            "--source",
+            metavar="DIR or URL",
+            help="Of a known name: take its files from this folder, or fetch them from this URL.",
+            rich_help_panel=SURROUNDINGS,
+        ),
+    ] = None,
+    root: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR",
+            help="Where known data sets lie. \\[default: NNLAB_DATA or the user's data folder]",
+            rich_help_panel=SURROUNDINGS,
+        ),
+    ] = None,
+    force: Annotated[
+        bool,
+        typer.Option(
+            "--force", help="Replace an existing data file.", rich_help_panel=SURROUNDINGS
+        ),
+    ] = False,
+    as_json: Annotated[
+        bool,
+        typer.Option(
+            "--json", help="Print one JSON object on stdout.", rich_help_panel=SURROUNDINGS
+        ),
+    ] = False,
+) -> None:
+    """Turn images of any known format into a data file.
+
+    Reads IDX files (gzipped or not), CIFAR batches (binary and Python), class folders of images
+    (train/<class>/, test/<class>/, val/<class>/, or plain <class>/), such folders in a .tar,
+    .tar.gz, .tar.xz or .zip, and draws shapes. Pictures are turned upright as their EXIF data say;
+    what is transparent shows white; 16 bits become 8. The same images and options always give the
+    same data, with the same checksum. A file appears whole or not at all.
+
+    [bold]Examples[/bold]
+
+    nnlab preprocess shapes -o shapes.h5
+
+    nnlab preprocess fashion-mnist --source ~/downloads/fashion-mnist -o fashion.h5
+
+    nnlab preprocess photos/ -o photos.h5 --size 32 --test 0.2 --val 0.1
+
+    nnlab preprocess photos.tar.xz -o gray.h5 --size 32x48 --gray --limit 5000 --skip-bad --json
+    """
+    from nnlab.atomic import refuse_existing
+    from nnlab.cli.counter import Counter
+    from nnlab.datasets.preprocess import PreprocessOptions, parse_size, preprocess
+
+    out = Output(as_json)
+    refuse_existing(output, force)
+    options = PreprocessOptions(
+        size=None if size is None else parse_size(size),
+        gray=gray,
+        test=test,
+        val=val,
+        limit=limit,
+        seed=seed,
+        skip_bad=skip_bad,
+        background_bias=background_bias,
+    )
+    with Counter(f"reading {source}", "images") as counter:
+        summary = preprocess(source, output, options, files_from, root, counter.show)
+    show(summary, out)
+    out.result(summary.record())
+
+
+def show(summary: Any, out: Output) -> None:
+    """Show what is in a data file, and warn of what looks suspicious."""
+    splits = list(summary.counts)
+    rows = [
+        [name, *[f"{summary.counts[split][i]:,}" for split in splits]]
+        for i, name in enumerate(summary.classes[:CLASSES_SHOWN])
+    ]
+    if len(summary.classes) > CLASSES_SHOWN:
+        rows.append([f"... {len(summary.classes) - CLASSES_SHOWN} more classes"])
+    rows.append(["all", *[f"{sum(summary.counts[split]):,}" for split in splits]])
+    out.table(summary.name, ["class", *splits], rows)
+    height, width, channels = summary.image_shape
+    out.line(
+        f"tensor         {height} x {width} x {channels} = {height * width * channels:,} values "
+        f"from {summary.low} to {summary.high} (bytes)"
+    )
+    out.line(f"channel mean   {_numbers(summary.channel_mean)}  (training split)")
+    out.line(f"channel std    {_numbers(summary.channel_std)}")
+    out.line(f"duplicates     {_duplicates(summary.duplicates)}")
+    out.line(f"checksum       {summary.checksum}")
+    out.line(f"-> {summary.path}")
+    for warning in _warnings(summary):
+        out.warn(warning)
+
+
+def _numbers(values: list[float]) -> str:
+    return ", ".join(f"{value:.2f}" for value in values)
+
+
+def _duplicates(duplicates: Any) -> str:
+    parts = [f"{count:,} within {split}" for split, count in duplicates.within.items() if count]
+    parts += [f"{count:,} across {pair}" for pair, count in duplicates.across.items() if count]
+    return ", ".join(parts) or "none"
+
+
+def _warnings(summary: Any) -> list[str]:
+    warnings = [
+        f"split {split} has no images of: {', '.join(names)}"
+        for split, names in summary.empty_classes.items()
+    ]
+    warnings += [
+        f"{count:,} images are in both {pair.replace('/', ' and ')}: results will look too good"
+        for pair, count in summary.duplicates.across.items()
+        if count
+    ]
+    if summary.duplicates.contradictory:
+        warnings.append(f"{summary.duplicates.contradictory:,} images occur with different labels")
+    warnings += [
+        f"the same image: {first} and {second}" for first, second in summary.duplicates.examples
+    ]
+    warnings += [f"left out: {file}: {reason}" for file, reason in summary.unreadable[:FILES_SHOWN]]
+    if len(summary.unreadable) > FILES_SHOWN:
+        more = len(summary.unreadable) - FILES_SHOWN
+        warnings.append(f"left out: {more:,} more; --json names them all")
+    return warnings + list(summary.notes)
