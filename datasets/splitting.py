@@ -59,7 +59,7 @@ def arrange_splits(
     amounts = {
         split: _amount(f"--{split}", amount, total)
         for split, amount in (("test", test), ("val", val))
-        if amount is not None
+        if amount  # 0 asks for none, as leaving the option out does
     }
     if sum(amounts.values()) >= total:
         raise InputError(

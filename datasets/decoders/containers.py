@@ -4,13 +4,16 @@ Nothing of an archive ever reaches the disk, so paths that lead elsewhere and li
 only regular members are given, and their names are just text.
 """
 
+import contextlib
 import lzma
 import os
+import struct
 import tarfile
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path, PurePosixPath
 
 from nnlab.errors import FileFormatError, InputError
@@ -18,7 +21,6 @@ from nnlab.errors import FileFormatError, InputError
 ARCHIVES = (".tar", ".tar.gz", ".tgz", ".tar.xz", ".txz", ".tar.bz2", ".tbz2", ".zip")
 # The largest member that is read; the largest known one is a CIFAR-100 batch of 155 MB.
 MAX_MEMBER_BYTES = 512 * 2**20
-READ_BYTES = 2**20
 
 
 @dataclass(frozen=True)
@@ -48,40 +50,52 @@ def members(path: Path) -> Iterator[Member]:
         FileFormatError: the archive is damaged.
         InputError: it cannot be read, or a member is too large or encrypted.
     """
-    try:
+    with _reading(path):
         if path.is_dir():
-            yield from _folder_members(path, path)
+            yield from _folder_members(str(path))
         elif path.name.lower().endswith(".zip"):
             yield from _zip_members(path)
         else:
             yield from _tar_members(path)
-    except (tarfile.TarError, zipfile.BadZipFile, lzma.LZMAError, zlib.error, EOFError) as error:
+
+
+@contextlib.contextmanager
+def _reading(path: Path) -> Iterator[None]:
+    """Turn what a damaged container raises into an error of ours."""
+    try:
+        yield
+    except (
+        tarfile.TarError, zipfile.BadZipFile, lzma.LZMAError, zlib.error, EOFError,
+        NotImplementedError, RuntimeError, struct.error, UnicodeDecodeError,
+    ) as error:  # fmt: skip
         raise FileFormatError(f"{path} is damaged ({error}); get it again.") from error
     except OSError as error:
         reason = error.strerror or str(error)
         raise InputError(f"{error.filename or path} cannot be read: {reason}.") from error
 
 
-def _folder_members(folder: Path, top: Path) -> Iterator[Member]:
-    for entry in sorted(os.scandir(folder), key=lambda item: item.name):
-        path = Path(entry.path)
-        parts = path.relative_to(top).parts
-        # A link to a folder is followed once at most: a link back up must not lead in circles.
-        if entry.is_dir(follow_symlinks=not any(p.is_symlink() for p in _between(folder, top))):
+def _folder_members(
+    folder: str, parents: tuple[str, ...] = (), linked: bool = False
+) -> Iterator[Member]:
+    with os.scandir(folder) as entries:
+        found = sorted(entries, key=lambda entry: entry.name)
+    for entry in found:
+        parts = (*parents, entry.name)
+        # A link to a folder is followed once at most: one back up must not lead in circles.
+        if entry.is_dir(follow_symlinks=not linked):
             yield Member(parts, True, bytes)
-            yield from _folder_members(path, top)
+            yield from _folder_members(entry.path, parts, linked or entry.is_symlink())
         elif entry.is_file():
-            yield Member(parts, False, path.read_bytes)
+            yield Member(parts, False, partial(_read_file, entry.path))
 
 
-def _between(folder: Path, top: Path) -> Iterator[Path]:
-    while folder != top:
-        yield folder
-        folder = folder.parent
+def _read_file(path: str) -> bytes:
+    with _reading(Path(path)), open(path, "rb") as file:
+        return file.read()
 
 
 def _tar_members(path: Path) -> Iterator[Member]:
-    with tarfile.open(path, "r|*", bufsize=READ_BYTES) as archive:
+    with tarfile.open(path, "r|*") as archive:
         for info in archive:
             # The archive remembers every member it has passed; a million of them add up.
             archive.members = []
@@ -89,12 +103,13 @@ def _tar_members(path: Path) -> Iterator[Member]:
                 yield Member(_parts(info.name), True, bytes)
             elif info.isreg():
                 _check_size(path, info.name, info.size)
+                yield Member(_parts(info.name), False, partial(_read_tar, path, archive, info))
 
-                def read(info: tarfile.TarInfo = info) -> bytes:
-                    stream = archive.extractfile(info)
-                    return stream.read() if stream is not None else b""
 
-                yield Member(_parts(info.name), False, read)
+def _read_tar(path: Path, archive: tarfile.TarFile, info: tarfile.TarInfo) -> bytes:
+    with _reading(path):
+        stream = archive.extractfile(info)
+        return stream.read() if stream is not None else b""
 
 
 def _zip_members(path: Path) -> Iterator[Member]:
@@ -103,12 +118,13 @@ def _zip_members(path: Path) -> Iterator[Member]:
             if info.flag_bits & 1:
                 raise InputError(f"{path} is encrypted; unpack it and name the folder.")
             _check_size(path, info.filename, info.file_size)
-
-            def read(info: zipfile.ZipInfo = info) -> bytes:
-                with archive.open(info) as stream:
-                    return stream.read(MAX_MEMBER_BYTES)
-
+            read = partial(_read_zip, path, archive, info)
             yield Member(_parts(info.filename), info.is_dir(), read)
+
+
+def _read_zip(path: Path, archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> bytes:
+    with _reading(path), archive.open(info) as stream:
+        return stream.read(MAX_MEMBER_BYTES)
 
 
 def _check_size(path: Path, name: str, size: int) -> None:

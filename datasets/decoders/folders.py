@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from nnlab.datasets.decoders.containers import is_container, members
+from nnlab.datasets.decoders.containers import Member, is_container, members
 from nnlab.datasets.decoders.decoded import Decoded, DecodeOptions, Part
 from nnlab.datasets.images import SUFFIXES, BadImageError, decode_image
 from nnlab.errors import InputError
@@ -63,7 +63,7 @@ def decode(paths: Sequence[Path], options: DecodeOptions) -> Decoded:
         else:
             name = "/".join(member.parts)
             try:
-                pixels = decode_image(member.read(), options.size, options.gray)
+                pixels = decode_image(_content(source, member), options.size, options.gray)
             except BadImageError as error:
                 if not options.skip_bad:
                     raise InputError(
@@ -83,6 +83,16 @@ def decode(paths: Sequence[Path], options: DecodeOptions) -> Decoded:
     if others:
         decoded.notes.append(f"files that are no images were passed over: {_some(others)}.")
     return decoded
+
+
+def _content(source: Path, member: Member) -> bytes:
+    try:
+        return member.read()
+    except InputError as error:
+        # One file of a folder is like one bad image; an archive that cannot be read on is over.
+        if source.is_dir():
+            raise BadImageError("no permission, or the disk fails") from error
+        raise
 
 
 def _hidden(parts: tuple[str, ...]) -> bool:
