@@ -12,8 +12,8 @@ The splits are `train`, mostly `test` and `val`, and others that a data set brin
 
 import contextlib
 import hashlib
+import io
 import json
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -159,15 +159,16 @@ def write_data(
     digest = _ContentDigest(classes)
     statistics = measure_images(blocks(parts["train"][0]), parts["train"][0].shape[1:])
     with staged(path) as temporary:
-        try:
+        with _Sink(temporary, "r+") as sink:
             with h5py.File(
-                temporary, "w", alignment_threshold=ALIGNMENT, alignment_interval=ALIGNMENT
+                sink, "w", alignment_threshold=ALIGNMENT, alignment_interval=ALIGNMENT
             ) as file:
-                # Every handle lives until the flush has returned: HDF5 writes a small data set
-                # when its handle is freed, and an error at that moment would be lost.
-                handles = _write_parts(file, parts, digest)
-                handles.append(write_texts(file, "classes", classes))
-                handles += _write_statistics(file, statistics)
+                for split in sorted(parts):
+                    images, labels = parts[split]
+                    digest.begin(split, images.shape, labels)
+                    _write_split(file.create_group(split), images, labels, digest, sink)
+                write_texts(file, "classes", classes)
+                _write_statistics(file, statistics)
                 set_attributes(
                     file,
                     nnlab_format="data",
@@ -179,11 +180,7 @@ def write_data(
                     options=json.dumps(dict(options), sort_keys=True),
                     checksum=digest.hexdigest(),
                 )
-                file.flush()
-                del handles
-        except OSError as error:
-            # HDF5 wraps the system's reason in a paragraph of its own.
-            raise OSError(error.errno, os.strerror(error.errno or 0) or str(error)) from error
+            sink.check()
         _verify(temporary, path, digest.hexdigest())
     return digest.hexdigest()
 
@@ -226,31 +223,59 @@ def _check_parts(parts: Mapping[str, tuple[Images, NDArray[np.int64]]], class_co
             raise ValueError(f"{split}: labels outside 0..{class_count - 1}")
 
 
-def _write_parts(
-    file: h5py.File,
-    parts: Mapping[str, tuple[Images, NDArray[np.int64]]],
+class _Sink(io.FileIO):
+    """A file that keeps its first error for `check` and lets HDF5 believe that all is well.
+
+    HDF5 does not survive a full disk: it loses errors that come while it frees an object, and
+    ends the process with a segmentation fault at exit.
+    """
+
+    error: OSError | None = None
+
+    def write(self, data: Any, /) -> int:
+        view = memoryview(data).cast("B")
+        length = len(view)
+        try:
+            while view and self.error is None:
+                view = view[super().write(view) :]
+        except OSError as error:
+            self.error = error
+        return length
+
+    def truncate(self, size: int | None = None, /) -> int:
+        try:
+            return super().truncate(size)
+        except OSError as error:
+            self.error = self.error or error
+            return size or 0
+
+    def check(self) -> None:
+        """Raise the first error, if there was one."""
+        if self.error is not None:
+            raise self.error
+
+
+def _write_split(
+    group: h5py.Group,
+    images: Images,
+    labels: NDArray[np.int64],
     digest: _ContentDigest,
-) -> list[h5py.Dataset]:
-    handles = []
-    for split in sorted(parts):
-        images, labels = parts[split]
-        digest.begin(split, images.shape, labels)
-        target = file.create_dataset(f"{split}/images", shape=images.shape, dtype=np.uint8)
-        start = 0
-        for block in blocks(images):
-            target[start : start + len(block)] = block
-            digest.update(block)
-            start += len(block)
-        handles += [target, file.create_dataset(f"{split}/labels", data=labels)]
-    return handles
+    sink: _Sink,
+) -> None:
+    group["labels"] = labels
+    target = group.create_dataset("images", shape=images.shape, dtype=np.uint8)
+    start = 0
+    for block in blocks(images):
+        target[start : start + len(block)] = block
+        sink.check()
+        digest.update(block)
+        start += len(block)
 
 
-def _write_statistics(file: h5py.File, statistics: Statistics) -> list[h5py.Dataset]:
+def _write_statistics(file: h5py.File, statistics: Statistics) -> None:
     group = file.create_group("statistics")
-    return [
-        group.create_dataset(name, data=getattr(statistics, name))
-        for name in ("mean_image", "channel_mean", "channel_std")
-    ]
+    for name in ("mean_image", "channel_mean", "channel_std"):
+        group[name] = getattr(statistics, name)
 
 
 def _verify(temporary: Path, path: Path, expected: str) -> None:

@@ -33,17 +33,17 @@ PLAIN_FILTERS = {1, 2, 3}
 ODD_BYTES = "surrogatepass"
 
 
-def write_text(group: h5py.Group, name: str, text: str) -> h5py.Dataset:
+def write_text(group: h5py.Group, name: str, text: str) -> None:
     """Store one string, of any length, as a scalar data set."""
-    return group.create_dataset(name, data=_fixed(text))
+    group.create_dataset(name, data=_fixed(text))
 
 
-def write_texts(group: h5py.Group, name: str, texts: Sequence[str]) -> h5py.Dataset:
+def write_texts(group: h5py.Group, name: str, texts: Sequence[str]) -> None:
     """Store strings as a 1-D data set of fixed-length UTF-8."""
     raw = [text.encode(errors=ODD_BYTES) for text in texts]
     width = max((len(item) for item in raw), default=1)
     data = np.array(raw, dtype=h5py.string_dtype("utf-8", max(width, 1)))
-    return group.create_dataset(name, data=data)
+    group.create_dataset(name, data=data)
 
 
 def read_text(group: h5py.Group, name: str) -> str:
