@@ -66,7 +66,7 @@ def build(fill: Callable[[h5py.File], None]) -> memoryview:
     digest = hashlib.sha256(image[start : start + length]).hexdigest()
     places = f"size={len(image)} summary={start}+{length} sha256={digest}\n".encode()
     image[SEAL_LENGTH : SEAL_LENGTH + len(places)] = places
-    image[:SEAL_LENGTH] = _seal_line(image[SEAL_LENGTH:])
+    image[:SEAL_LENGTH] = seal_line(image[SEAL_LENGTH:])
     return image
 
 
@@ -115,7 +115,7 @@ def check_seal(path: Path, image: bytes) -> None:
             f"{path} is cut short: {len(image):,} of {int(places[1]):,} bytes; take a copy of it, "
             "or train again."
         )
-    if image[:SEAL_LENGTH] != _seal_line(memoryview(image)[SEAL_LENGTH:]):
+    if image[:SEAL_LENGTH] != seal_line(memoryview(image)[SEAL_LENGTH:]):
         raise _damaged(path)
 
 
@@ -170,7 +170,8 @@ def _check_header(path: Path, header: bytes) -> re.Match[bytes]:
     return places
 
 
-def _seal_line(rest: bytes | memoryview) -> bytes:
+def seal_line(rest: bytes | memoryview) -> bytes:
+    """Return the first line of a file whose other bytes are `rest`."""
     return f"nnlab run {VERSION} sha256={hashlib.sha256(rest).hexdigest()}\n".encode()
 
 

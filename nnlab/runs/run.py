@@ -10,13 +10,15 @@
     /summary                JSON of what a listing shows
     everything else         plain arrays (weights, optimizer, preprocessing, ...) and attributes
 
-A run is a plain object in memory and is written whole (see `nnlab.runs.container`).
+A run is a plain object in memory and is written whole, in the order of names, so that the same run
+gives the same bytes (see `nnlab.runs.container`).
 """
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, unquote
@@ -98,10 +100,13 @@ class Run:
             "data": named or self.config.get("data"),
             "config": self.config,
             "spec": {key: item for key, item in self.spec.items() if isinstance(item, Plain)},
-            "attributes": self.attributes,
+            "attributes": {
+                path: dict(sorted(record.items()))
+                for path, record in sorted(self.attributes.items())
+            },
             "evaluations": [
                 {"data": data, "split": split, "n": found.n, "accuracy": found.accuracy}
-                for (data, split), found in self.evaluations.items()
+                for (data, split), found in sorted(self.evaluations.items(), key=itemgetter(0))
             ],
         }
 
@@ -116,15 +121,15 @@ class Run:
         hdf5.write_texts(file, "classes", list(self.classes))
         for series in SERIES:
             group = file.create_group(f"history/{series}")
-            for name, values in self.history.get(series, {}).items():
+            for name, values in sorted(self.history.get(series, {}).items()):
                 group.create_dataset(name, data=_plain_array(name, values))
-        for path, values in self.arrays.items():
+        for path, values in sorted(self.arrays.items()):
             file.create_dataset(_free(path), data=_plain_array(path, values))
-        for path, record in self.attributes.items():
+        for path, record in sorted(self.attributes.items()):
             group = file.require_group(_free(path))
             hdf5.set_attributes(group, **_plain_record(path, record))
         evaluations = file.create_group("evaluations")
-        for (data, split), metrics in self.evaluations.items():
+        for (data, split), metrics in sorted(self.evaluations.items(), key=itemgetter(0)):
             _write_metrics(evaluations.create_group(f"{_quoted(data)}/{_quoted(split)}"), metrics)
         hdf5.write_text(file, container.SUMMARY, _json(self.summary()))
 
@@ -206,7 +211,7 @@ def _plain_record(path: str, record: Mapping[str, Any]) -> dict[str, Plain]:
         if not isinstance(item, Plain):
             raise TypeError(f"/{path}: {name} is {item!r}, neither a number nor a text")
         plain[name] = item
-    return plain
+    return dict(sorted(plain.items()))
 
 
 def _quoted(name: str) -> str:
