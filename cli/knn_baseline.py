@@ -160,6 +160,7 @@ def command(
     from nnlab.errors import InputError
     from nnlab.neighbors import Settings, baseline
     from nnlab.neighbors.baseline import DEFAULT_KS
+    from nnlab.neighbors.ledger import check_ledger
 
     out = Output(as_json)
     if ledger_plot is not None and ledger is None:
@@ -174,6 +175,8 @@ def command(
     )  # fmt: skip
     with open_data(find_data(data, root, out.note)) as file:
         train, test = _split(file, "train"), _split(file, split)
+        if ledger is not None:
+            check_ledger(metric, ledger, len(test[1]))
         with SearchProgress() as progress:
             result = baseline(train, test, len(file.classes), settings, progress)
         record = {"data": file.name, "split": split, **result.record()}

@@ -3,8 +3,8 @@
 from nnlab.neighbors.baseline import KnnResult, Settings, baseline
 from nnlab.neighbors.classifier import KNNClassifier, restore
 from nnlab.neighbors.crossvalidation import CrossValidation, cross_validate
+from nnlab.neighbors.exact_search import Neighbors, search
 from nnlab.neighbors.metrics import METRICS, Metric
-from nnlab.neighbors.search import Neighbors, search
 from nnlab.neighbors.vote import WEIGHTS
 
 __all__ = [

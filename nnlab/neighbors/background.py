@@ -17,8 +17,8 @@ from nnlab.errors import InputError
 from nnlab.neighbors.baseline import KnnResult, Settings, baseline
 from nnlab.neighbors.classifier import training_rows
 from nnlab.neighbors.crossvalidation import elect
+from nnlab.neighbors.exact_search import Neighbors, Progress, search
 from nnlab.neighbors.regions import Regions, halve, pixel_parts
-from nnlab.neighbors.search import Neighbors, Progress, search
 
 Split = tuple[NDArray[Any], NDArray[np.int64]]
 # Pairs of images that are split into pixels at a time: flat memory.

@@ -7,8 +7,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from nnlab.errors import InputError
+from nnlab.neighbors.exact_search import Progress, Rows, check_k, search
 from nnlab.neighbors.metrics import find_metric
-from nnlab.neighbors.search import Progress, Rows, check_k, search
 from nnlab.neighbors.vote import WEIGHTS, count_votes
 from nnlab.stratify import stratified_split
 

@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nnlab.errors import InputError
+from nnlab.neighbors.exact_search import Neighbors, Progress, Rows, check_k, search
 from nnlab.neighbors.metrics import find_metric
-from nnlab.neighbors.search import Neighbors, Progress, Rows, check_k, search
 from nnlab.neighbors.vote import count_votes
 from nnlab.stratify import stratified_folds
 

@@ -120,7 +120,7 @@ def draw_ledger(
     notes = [part for line in account.in_words(classes) for part in _wrapped(line, 100)]
     notes.append("The ledger: red pixels speak for the wrong neighbour, blue ones for the right")
     notes.append("one, white for neither; the thin line parts border and centre.")
-    return sheet(f"Which pixels elected {classes[account.rival]}?", rows, notes)
+    return sheet(f"Which pixels elected {classes[account.predicted]}?", rows, notes)
 
 
 def _heat(entries: NDArray[Any], border: NDArray[np.bool_]) -> NDArray[np.uint8]:

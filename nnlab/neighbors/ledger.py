@@ -17,8 +17,9 @@ from numpy.typing import NDArray
 
 from nnlab.errors import InputError
 from nnlab.neighbors.baseline import KnnResult
+from nnlab.neighbors.crossvalidation import elect
+from nnlab.neighbors.exact_search import search
 from nnlab.neighbors.regions import Regions, halve, pixel_parts
-from nnlab.neighbors.search import search
 
 SPLITTABLE = {"l1": "L1 distance", "l2": "squared L2 distance", "cosine": "cosine distance"}
 
@@ -96,11 +97,13 @@ class Ledger:
         """Say what the account shows, a sentence a line."""
         nearer = "nearer" if self.total < 0 else "farther" if self.total > 0 else "as near"
         share = self.border_share_for_wrong
+        right = self.predicted == self.true
+        answer = "was answered right" if right else f"was taken for {classes[self.predicted]}"
+        true, rival = classes[self.true], classes[self.rival]
         lines = [
-            f"Image {self.index}, {classes[self.true]}, was taken for {classes[self.predicted]}. "
-            f"The nearest {classes[self.rival]} (training image {self.wrong_row}) lies at "
-            f"{self.wrong_distance:,.10g}, the nearest {classes[self.true]} (training image "
-            f"{self.right_row}) at {self.right_distance:,.10g}: the wrong one is {nearer}"
+            f"Image {self.index}, {true}, {answer}. The nearest {rival} (training image "
+            f"{self.wrong_row}) lies at {self.wrong_distance:,.10g}, the nearest {true} (training "
+            f"image {self.right_row}) at {self.right_distance:,.10g}: the wrong one is {nearer}"
             + (f" by {abs(self.total):,.10g}" if self.total else "")
             + f" ({self.unit}).",
             f"Pixel by pixel: {self.border:+,.10g} from the border, {self.centre:+,.10g} from the "
@@ -112,6 +115,22 @@ class Ledger:
                 f"which holds {self.regions.border_share:.1%} of the pixels."
             )
         return lines
+
+
+def check_ledger(metric: str, index: int, count: int) -> None:
+    """Raise `InputError` unless the metric is a sum over pixels and there is such an image.
+
+    Args:
+        metric: a name.
+        index: the image's row.
+        count: images in the split.
+    """
+    if metric not in SPLITTABLE:
+        raise InputError(
+            f"a {metric} distance is no sum over pixels; use one of {', '.join(SPLITTABLE)}."
+        )
+    if not 0 <= index < count:
+        raise InputError(f"there is no image {index}; the split has rows 0 to {count - 1}.")
 
 
 def ledger(
@@ -129,29 +148,22 @@ def ledger(
         result: the baseline.
 
     Raises:
-        InputError: no such image among the tested ones, a metric that is not a sum over pixels,
-            or a class without training images.
+        InputError: see `check_ledger`; or a class without training images.
     """
-    tested = np.arange(len(test[1])) if result.test_rows is None else result.test_rows
-    place = np.flatnonzero(tested == index)
-    if len(place) == 0:
-        raise InputError(
-            f"image {index} was not tested; the rows tested go from {tested.min()} to "
-            f"{tested.max()}" + (" (a part of them)." if result.test_rows is not None else ".")
-        )
-    image, true, predicted = test[0][index], int(test[1][index]), int(result.predicted[place[0]])
-    metric = result.settings.metric
-    if metric not in SPLITTABLE:
-        raise InputError(
-            f"a {metric} distance is no sum over pixels; use one of {', '.join(SPLITTABLE)}."
-        )
+    metric, threads = result.settings.metric, result.settings.threads
+    check_ledger(metric, index, len(test[1]))
+    image, true = test[0][index], int(test[1][index])
     images, labels = train
     rows = np.arange(len(labels)) if result.train_rows is None else result.train_rows
+    found = search(
+        image[None], images, result.k, metric, training_rows=result.train_rows, threads=threads
+    )
+    elected, _ = elect(found, labels, result.class_count, metric, result.settings.weights, result.k)
+    predicted = int(elected[0])
     of_true = labels[rows] == true
     others = labels[rows] == predicted if predicted != true else ~of_true
     if not of_true.any() or not others.any():
         raise InputError(f"image {index} has no two classes among the training images to compare.")
-    threads = result.settings.threads
     right_row, wrong_row = (
         int(search(image[None], images, 1, metric, training_rows=rows[chosen],
                    threads=threads).indices[0, 0])
