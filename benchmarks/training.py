@@ -1,0 +1,267 @@
+"""Training on a CPU: nnlab beside PyTorch, JAX and scikit-learn, and beside what is possible.
+
+    python benchmarks/training.py [--output results.json] [--rounds 9] [--threads N] [--rows 0,3]
+
+Images a second, forward + backward + update. Within a row the frameworks take turns in short
+blocks, so that whatever else the machine does hits all of them; every figure is the median of the
+blocks, every ratio the median of the ratios within a turn.
+
+The roofline is the time of the bare matrix products of the same step, plus the bytes that the
+update must touch (momentum 20 a parameter, Adam 28) at the bandwidth that vectors of that length
+reach in the same run.
+"""
+
+from nnlab.machine import choose_blas_kernel, thread_count
+
+BLAS = choose_blas_kernel()
+
+import argparse  # noqa: E402
+import json  # noqa: E402
+import platform  # noqa: E402
+import statistics  # noqa: E402
+import sys  # noqa: E402
+import time  # noqa: E402
+from collections.abc import Callable  # noqa: E402
+from concurrent.futures import ThreadPoolExecutor  # noqa: E402
+from dataclasses import dataclass  # noqa: E402
+from importlib.metadata import PackageNotFoundError, version  # noqa: E402
+from itertools import pairwise  # noqa: E402
+from pathlib import Path  # noqa: E402
+from typing import Any  # noqa: E402
+
+import numpy as np  # noqa: E402
+from frameworks import CLASSES, FRAMEWORKS, SCANNED, Row, Run  # noqa: E402
+
+GRAY, COLOUR = (28, 28, 1), (32, 32, 3)
+ROWS = [
+    Row(GRAY, (), 128, "momentum"),
+    Row(GRAY, (100,), 128, "momentum"),
+    Row(GRAY, (512, 256), 128, "momentum"),
+    Row(GRAY, (512, 256), 128, "adam"),
+    Row(COLOUR, (1024, 512), 256, "adam"),
+    Row(COLOUR, (1024, 512), 256, "momentum"),
+]
+# The least that is asked of nnlab: ratios, and the share of the roofline from 512 units on.
+TARGETS = {"momentum": {"JAX": 1.15, "PyTorch": 1.7}, "adam": {"JAX": 1.0, "PyTorch": 1.25}}
+ROOFLINE_TARGET, ROOFLINE_FROM = 0.8, 512
+BYTES = {"momentum": 20, "adam": 28}
+
+IMAGES = 20_000
+BLOCK_SECONDS = 0.25
+# Threads of a pool that has just worked spin for some milliseconds on cores that the next wants.
+REST_SECONDS = 0.05
+PACKAGES = ("numpy", "torch", "jax", "scikit-learn", "numba", "nnlab-toolkit")
+
+
+def timed(run: Run, steps: int) -> float:
+    time.sleep(REST_SECONDS)
+    start = time.perf_counter()
+    run(steps)
+    return time.perf_counter() - start
+
+
+def calibrated(run: Run) -> int:
+    """Warm up; return how many steps fill a block."""
+    run(SCANNED)
+    seconds = min(timed(run, SCANNED) for _ in range(3)) / SCANNED
+    return max(1, round(BLOCK_SECONDS / seconds / SCANNED)) * SCANNED
+
+
+@dataclass
+class Contestant:
+    """A framework ready to train one row.
+
+    Attributes:
+        idiom: the one of its idioms that was quickest.
+        run: trains so many steps.
+        steps: of one block.
+    """
+
+    idiom: str
+    run: Run
+    steps: int
+
+
+def quickest(
+    idioms: dict[str, Callable[..., Run]], row: Row, images: Any, labels: Any, threads: int
+) -> Contestant | None:
+    """Prepare every idiom of a framework and keep the quickest; None if it is not installed."""
+    found: list[tuple[float, Contestant]] = []
+    for idiom, prepare in idioms.items():
+        try:
+            run = prepare(row, images, labels, threads)
+        except ImportError:
+            return None
+        steps = calibrated(run)
+        seconds = statistics.median(timed(run, steps) for _ in range(3)) / steps
+        found.append((seconds, Contestant(idiom, run, steps)))
+    return min(found, key=lambda entry: entry[0])[1]
+
+
+def bare_products(row: Row) -> Run:
+    """The matrix products of a step and nothing else, into arrays that are there already."""
+    rng = np.random.default_rng(0)
+
+    def array(*shape: int) -> Any:
+        return rng.standard_normal(shape, np.float32)
+
+    layers = []
+    for index, (fan_in, fan_out) in enumerate(pairwise(row.widths)):
+        x, w, dy = array(row.batch, fan_in), array(fan_in, fan_out), array(row.batch, fan_out)
+        dx = array(row.batch, fan_in) if index else None
+        layers.append((x, w, array(row.batch, fan_out), dy, array(fan_in, fan_out), dx))
+
+    def run(steps: int) -> None:
+        for _ in range(steps):
+            for x, w, y, _, _, _ in layers:
+                np.matmul(x, w, out=y)
+            for x, w, _, dy, dw, dx in reversed(layers):
+                np.matmul(x.T, dy, out=dw)
+                if dx is not None:
+                    np.matmul(dy, w.T, out=dx)
+
+    return run
+
+
+def update_seconds(row: Row, threads: int) -> float:
+    """Seconds in which the update's bytes move at the best bandwidth, on one thread or all.
+
+    The vectors are as long as the network's and as many as the update touches: what fits into a
+    cache may stay there, as it may in training.
+    """
+    size, streams = row.parameters, 3 if row.optimizer == "momentum" else 4
+    vectors = [np.ones(size, np.float32) for _ in range(streams)]
+
+    def pass_over(part: slice) -> int:
+        for vector in vectors[1:]:
+            np.add(vectors[0][part], vector[part], out=vector[part])
+        return 12 * (part.stop - part.start) * len(vectors[1:])
+
+    whole = [slice(0, size)]
+    cuts = np.linspace(0, size, threads + 1).astype(int)
+    parts = [slice(int(a), int(b)) for a, b in pairwise(cuts)]
+    best = 0.0
+    with ThreadPoolExecutor(threads) as pool:
+        for pieces in (whole, parts):
+            for _ in range(15):
+                start = time.perf_counter()
+                touched = sum(pool.map(pass_over, pieces))
+                best = max(best, touched / (time.perf_counter() - start))
+    return BYTES[row.optimizer] * size / best
+
+
+def measure(row: Row, rounds: int, threads: int) -> dict[str, Any]:
+    rng = np.random.default_rng(0)
+    images = rng.integers(0, 256, (IMAGES, row.inputs), dtype=np.uint8)
+    labels = rng.integers(0, CLASSES, IMAGES)
+    contestants: dict[str, Contestant] = {}
+    for name, idioms in FRAMEWORKS.items():
+        prepared = quickest(idioms, row, images, labels, threads)
+        if prepared is not None:
+            contestants[name] = prepared
+    products = bare_products(row)
+    product_steps = calibrated(products)
+    update = update_seconds(row, threads)
+
+    rates: dict[str, list[float]] = {name: [] for name in contestants}
+    rates["roofline"] = []
+    for turn in range(rounds):
+        # Every turn begins with another framework.
+        names = list(contestants)
+        names = names[turn % len(names) :] + names[: turn % len(names)]
+        for name in names:
+            contestant = contestants[name]
+            seconds = timed(contestant.run, contestant.steps)
+            rates[name].append(row.batch * contestant.steps / seconds)
+        seconds = timed(products, product_steps) / product_steps
+        rates["roofline"].append(row.batch / (seconds + update))
+
+    def against(name: str) -> float:
+        return statistics.median(a / b for a, b in zip(rates["nnlab"], rates[name], strict=True))
+
+    ratios = {name: against(name) for name in rates if name != "nnlab"}
+    return {
+        "inputs": row.inputs,
+        "hidden": list(row.hidden),
+        "batch": row.batch,
+        "optimizer": row.optimizer,
+        "parameters": row.parameters,
+        "idioms": {name: contestant.idiom for name, contestant in contestants.items()},
+        "images_per_second": {name: statistics.median(values) for name, values in rates.items()},
+        "nnlab_against": ratios,
+        "targets": targets(row),
+        "update_milliseconds_at_bandwidth": 1000 * update,
+        "blocks": rates,
+    }
+
+
+def targets(row: Row) -> dict[str, float]:
+    wanted = dict(TARGETS[row.optimizer])
+    if max(row.hidden, default=0) >= ROOFLINE_FROM:
+        wanted["roofline"] = ROOFLINE_TARGET
+    return wanted
+
+
+def table(records: list[dict[str, Any]]) -> str:
+    names = [*FRAMEWORKS, "roofline"]
+    lines = [
+        f"{'inputs, hidden, batch, optimizer':34}" + "".join(f"{name:>22}" for name in names),
+    ]
+    for record in records:
+        hidden = "-".join(map(str, record["hidden"])) or "none"
+        line = f"{record['inputs']}, {hidden}, {record['batch']}, {record['optimizer']}".ljust(34)
+        for name in names:
+            rate = record["images_per_second"].get(name)
+            cell = "-" if rate is None else f"{rate / 1000:.1f} k"
+            if rate is not None and name != "nnlab":
+                ratio, wanted = record["nnlab_against"][name], record["targets"].get(name)
+                mark = "" if wanted is None else (" ok" if ratio >= wanted else f" <{wanted}")
+                cell += f" x{ratio:.2f}{mark}"
+            line += f"{cell:>22}"
+        lines.append(line)
+    return "\n".join(lines)
+
+
+def versions() -> dict[str, str]:
+    found = {}
+    for package in PACKAGES:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
+    parser.add_argument("--output", type=Path, help="write the figures as JSON")
+    parser.add_argument("--rounds", type=int, default=9, help="turns of every row")
+    parser.add_argument("--threads", type=int, default=thread_count())
+    parser.add_argument("--rows", help="numbers of rows from 0, such as 0,3")
+    arguments = parser.parse_args()
+    chosen = ROWS
+    if arguments.rows:
+        chosen = [ROWS[int(number)] for number in arguments.rows.split(",")]
+    records = []
+    for row in chosen:
+        print(f"measuring {row} ...", file=sys.stderr, flush=True)
+        records.append(measure(row, arguments.rounds, arguments.threads))
+    print(
+        "Images a second; x = nnlab's rate divided by that column's, with < its target if missed."
+    )
+    print(table(records))
+    if arguments.output:
+        report = {
+            "threads": arguments.threads,
+            "blas_kernel": BLAS.kernel,
+            "machine": platform.machine(),
+            "python": platform.python_version(),
+            "versions": versions(),
+            "rows": records,
+        }
+        arguments.output.parent.mkdir(parents=True, exist_ok=True)
+        arguments.output.write_text(json.dumps(report, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()
