@@ -118,13 +118,13 @@ def _show(out: Output, rows: Any, splits: list[str]) -> None:
         "seconds": ["-" if row.seconds is None else f"{row.seconds:.1f}" for row in rows],
     }
     title = "1 run" if len(rows) == 1 else f"{len(rows)} runs"
-    if len(folders) == 1:
-        title += f" in {folders.pop()}"
+    if len(folders) == 1 and (folder := folders.pop()) != Path():
+        title += f" in {folder}"
     if len(data) == 1:
         title += f", trained on {data.pop()}"
-    title += "; accuracies in %"
+    out.line(f"{title}; accuracies in %")
     columns = texts | numbers
-    out.table(title, list(columns), list(zip(*columns.values(), strict=True)), left=len(texts))
+    out.table("", list(columns), list(zip(*columns.values(), strict=True)), left=len(texts))
     for row in rows:
         if not row.finished:
             out.line(f"not finished: {row.path}, {row.epochs} epochs done")
