@@ -34,7 +34,7 @@ def test_the_evaluation_is_kept_in_the_run_file(nnlab, softmax_run):
 def test_predictions_are_a_table_with_a_line_an_image(nnlab, softmax_run, tmp_path):
     table = tmp_path / "predictions.csv"
     record = nnlab("eval", softmax_run, "--predictions", table, "--json").json
-    rows = list(csv.DictReader(table.open()))
+    rows = list(csv.DictReader(table.read_text().splitlines()))
     assert len(rows) == 500
     assert np.mean([row["class"] == row["predicted"] for row in rows]) == record["accuracy"]
     assert nnlab("eval", softmax_run, "--predictions", table).code == 2
