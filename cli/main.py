@@ -107,9 +107,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         code = _run(arguments, as_json, debug)
         sys.stdout.flush()
-    except BrokenPipeError:
-        # Whoever read our output has gone (`| head`). Keep the interpreter's own flush at exit
-        # from complaining about it.
+    except (BrokenPipeError, SystemExit):
+        # Whoever read our output has gone (`| head`), which Rich and Typer answer with an exit of
+        # their own. Keep the interpreter's own flush at exit from complaining about it.
         with contextlib.suppress(OSError):
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0

@@ -1,0 +1,187 @@
+"""The edge of the program: arguments in, streams and an exit code out."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from nnlab._version import __version__
+from nnlab.cli import commands, main
+from nnlab.errors import (
+    DivergedError,
+    FileFormatError,
+    InputError,
+    InterruptedRunError,
+    SourceError,
+)
+
+
+@pytest.fixture
+def command_that(monkeypatch):
+    """Make `nnlab doctor` do something else, and run it in this process."""
+
+    def build(action):
+        def command() -> None:
+            """Act."""
+            return action()
+
+        module = type(sys)("nnlab.cli.stand_in")
+        module.command = command
+        monkeypatch.setitem(sys.modules, "nnlab.cli.stand_in", module)
+        table = {"Tests": {"act": commands.Command("stand_in", "Act.")}}
+        monkeypatch.setattr(commands, "COMMANDS", table)
+        monkeypatch.delenv("NNLAB_DEBUG", raising=False)
+
+    return build
+
+
+def fail(error):
+    def action():
+        raise error
+
+    return action
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (InputError("the file\n  is not there."), 2),
+        (FileFormatError("the file is not there."), 2),
+        (DivergedError("the file is not there."), 3),
+        (SourceError("the file is not there."), 69),
+        (InterruptedRunError("the file is not there."), 75),
+    ],
+)
+def test_each_error_has_its_code_and_is_one_line(command_that, capsys, error, code):
+    command_that(fail(error))
+    assert main.main(["act"]) == code
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err == "nnlab: the file is not there.\n"
+
+
+def test_an_error_with_json_is_an_object_too(nnlab, tmp_path):
+    done = nnlab("eval", tmp_path / "none.h5", "--json")
+    assert done.code == 2
+    message = done.json["error"]["message"]
+    assert done.json == {"error": {"code": 2, "message": message}}
+    assert done.stderr == f"nnlab: {message}\n"
+    assert "none.h5 does not exist" in message
+
+
+def test_a_bug_is_one_line_with_what_to_do(command_that, capsys):
+    command_that(fail(ZeroDivisionError("by zero")))
+    assert main.main(["act"]) == 1
+    err = capsys.readouterr().err
+    assert "this is a bug in nnlab" in err
+    assert "ZeroDivisionError: by zero" in err
+    assert "--debug" in err
+    assert "Traceback" not in err
+
+
+@pytest.mark.parametrize("arguments", [["--debug", "act"], ["act", "--debug"]])
+def test_debug_shows_the_traceback_of_a_bug(command_that, arguments):
+    command_that(fail(ZeroDivisionError("by zero")))
+    with pytest.raises(ZeroDivisionError):
+        main.main(arguments)
+
+
+def test_debug_keeps_the_line_of_a_users_error(command_that, capsys):
+    command_that(fail(InputError("no such file.")))
+    assert main.main(["act", "--debug"]) == 2
+    assert capsys.readouterr().err == "nnlab: no such file.\n"
+
+
+def test_ctrl_c_is_130(command_that, capsys):
+    command_that(fail(KeyboardInterrupt()))
+    assert main.main(["act"]) == 130
+    assert capsys.readouterr().err.startswith("nnlab: stopped")
+
+
+def test_a_command_that_ends_well_is_0(command_that):
+    command_that(lambda: None)
+    assert main.main(["act"]) == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["nonsense"], "No such command 'nonsense'"),
+        (["doctor", "--nonsense"], "No such option"),
+        (["doctor", "extra"], "unexpected extra argument"),
+        (["eval"], "Missing argument"),
+        (["train", "data.h5", "--epochs", "many"], "--epochs"),
+    ],
+)
+def test_wrong_usage_is_one_line_that_names_the_help(nnlab, arguments, message):
+    done = nnlab(*arguments)
+    assert done.code == 2
+    assert message in done.stderr
+    assert "--help" in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert done.stdout == ""
+
+
+def test_wrong_usage_with_json_is_an_object_too(nnlab):
+    done = nnlab("doctor", "--nonsense", "--json")
+    assert done.json["error"]["code"] == done.code == 2
+
+
+def test_no_command_shows_the_help_and_is_wrong_usage(nnlab):
+    done = nnlab()
+    assert done.code == 2
+    assert "Usage: nnlab" in done.stdout + done.stderr
+
+
+def test_version(nnlab):
+    assert nnlab("--version").stdout == f"nnlab {__version__}\n"
+
+
+def test_the_top_page_lists_every_command_with_its_summary(nnlab):
+    page = nnlab("--help").stdout
+    for panel, group in commands.COMMANDS.items():
+        assert panel in page
+        for name, entry in group.items():
+            line = next(line for line in page.splitlines() if line.split()[:1] == [name])
+            assert entry.summary.split()[0] in line
+
+
+def test_the_top_page_imports_nothing_slow():
+    code = (
+        "import sys\nfrom nnlab.cli.main import main\nmain(['--help'])\n"
+        "print(sorted({'numpy', 'h5py', 'rich', 'numba', 'PIL'} & set(sys.modules)), "
+        "file=sys.stderr)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.stderr == "[]\n"
+
+
+@pytest.mark.parametrize("name", commands.names())
+def test_every_command_has_a_help_page_with_examples(nnlab, name):
+    done = nnlab(name, "--help")
+    assert done.code == 0
+    assert "Examples" in done.stdout
+    assert f"nnlab {name}" in done.stdout
+    assert "--json" in done.stdout
+
+
+@pytest.mark.parametrize("arguments", ["--help", "doctor", "doctor --json", "doctor --help"])
+def test_a_reader_that_has_gone_is_no_error(arguments):
+    command = f"{sys.executable} -m nnlab.cli {arguments} | true; echo ${{PIPESTATUS[0]}}"
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True)
+    assert done.stdout == "0\n"
+    assert done.stderr == ""
+
+
+def test_no_colours_where_none_are_wanted(nnlab):
+    done = nnlab("doctor", env={"NO_COLOR": "1", "FORCE_COLOR": "1"})
+    assert "\x1b[3" not in done.stdout
+
+
+def test_json_has_no_nan():
+    from nnlab.cli.output import finite
+
+    record = finite({"loss": float("nan"), "best": [float("inf"), 1.5], 3: (None, True, "x")})
+    assert record == {"loss": None, "best": [None, 1.5], "3": [None, True, "x"]}
+    json.dumps(record, allow_nan=False)
