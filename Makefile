@@ -1,0 +1,87 @@
+# nnlab: everything starts here. `make demo` and `make test` need python3, pip and make, no more.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+TYPES := .venv-types
+BENCH := .venv-bench
+# Tests run side by side; one thread each keeps them from waiting for one another.
+TEST_WORKERS ?= 2
+PYTEST = OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(TEST_WORKERS) --dist loadgroup
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test test-slow test-wheel test-oracle test-all lint format types bench clean
+
+help:
+	@echo 'make demo         prepare images, train, evaluate, compare: the main job in two minutes'
+	@echo 'make test         the tests, at most five minutes'
+	@echo 'make test-all     all tests: also the slow ones, the wheel, and against PyTorch'
+	@echo 'make lint         ruff: rules and format        make format   put the format right'
+	@echo 'make types        mypy on the installed package'
+	@echo 'make bench        speed beside other libraries, in an environment of its own'
+	@echo 'make clean        remove the environments and what the demo made'
+
+demo: $(VENV)/.installed
+	PATH="$(CURDIR)/$(BIN):$$PATH" sh examples/demo.sh
+
+test: $(VENV)/.installed-test
+	$(PYTEST) -m "not slow and not wheel and not oracle"
+
+test-slow: $(VENV)/.installed-test
+	$(PYTEST) -m slow
+
+test-wheel: $(VENV)/.installed-test
+	$(PYTEST) -m wheel
+
+test-oracle: $(VENV)/.installed-oracle
+	$(PYTEST) -m oracle
+
+test-all: test test-slow test-wheel test-oracle
+
+lint: $(VENV)/.installed-lint
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+format: $(VENV)/.installed-lint
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+# mypy cannot follow folders that install under another name; it reads what users install.
+types: $(TYPES)/.made
+	$(TYPES)/bin/python -m pip install --quiet --disable-pip-version-check '.[types]'
+	$(TYPES)/bin/python -m pip install --quiet --disable-pip-version-check --force-reinstall --no-deps .
+	$(TYPES)/bin/mypy --config-file pyproject.toml --cache-dir $(CURDIR)/.mypy_cache -p nnlab
+
+bench: $(BENCH)/.installed
+	$(BENCH)/bin/python benchmarks/startup.py
+	$(BENCH)/bin/python benchmarks/training.py
+	$(BENCH)/bin/python benchmarks/neighbors.py
+
+clean:
+	rm -rf $(VENV) $(TYPES) $(BENCH) demo build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# Environments. Debian splits ensurepip from python3; there, pip puts itself into the new one.
+%/.made:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo 'nnlab needs Python 3.11 or newer; name one: make PYTHON=python3.12 demo'; exit 2; }
+	$(PYTHON) -m venv $* 2>/dev/null || { rm -rf $* && $(PYTHON) -m venv --without-pip $* && \
+		$(PYTHON) -m pip --quiet --python $*/bin/python install pip; }
+	touch $@
+
+$(VENV)/.installed: $(VENV)/.made pyproject.toml
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e .
+	touch $@
+
+$(VENV)/.installed-%: $(VENV)/.installed
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[$*]'
+	touch $@
+
+# The oracle's tests are tests: they need both.
+$(VENV)/.installed-oracle: $(VENV)/.installed-test
+
+$(BENCH)/.installed: $(BENCH)/.made pyproject.toml benchmarks/requirements.txt
+	$(BENCH)/bin/python -m pip install --quiet --disable-pip-version-check -e . -r benchmarks/requirements.txt
+	touch $@
+
+.PRECIOUS: %/.made
