@@ -85,15 +85,13 @@ def first_weights(row: Row) -> list[tuple[Any, Any]]:
     ]
 
 
-def nnlab(row: Row, images: Any, labels: Any, threads: int) -> Run:
+def nnlab(row: Row, images: Any, labels: Any, threads: int) -> Run:  # noqa: ARG001
     from nnlab.cli.progress import Progress
-    from nnlab.machine import limit_blas_threads
     from nnlab.training.assembly import Division, make_trainer
     from nnlab.training.images import ImageSet
     from nnlab.training.settings import Settings
     from nnlab.training.trainer import EpochDone
 
-    limit_blas_threads(threads)
     settings = Settings(
         model="mlp" if row.hidden else "softmax",
         hidden=",".join(map(str, row.hidden)) or None,

@@ -1,6 +1,6 @@
 """Training on a CPU: nnlab beside PyTorch, JAX and scikit-learn, and beside what is possible.
 
-    python benchmarks/training.py [--output results.json] [--rounds 9] [--threads N] [--rows 0,3]
+    python benchmarks/training.py [--output FILE.json] [--rounds 9] [--threads N] [--rows 0,3]
 
 Images a second, forward + backward + update. Within a row the frameworks take turns in short
 blocks, so that whatever else the machine does hits all of them; every figure is the median of the
@@ -11,12 +11,13 @@ update must touch (momentum 20 a parameter, Adam 28) at the bandwidth that vecto
 reach in the same run.
 """
 
-from nnlab.machine import choose_blas_kernel, thread_count
+from nnlab.machine import choose_blas_kernel, limit_blas_threads, thread_count
 
 BLAS = choose_blas_kernel()
 
 import argparse  # noqa: E402
 import json  # noqa: E402
+import os  # noqa: E402
 import platform  # noqa: E402
 import statistics  # noqa: E402
 import sys  # noqa: E402
@@ -46,6 +47,7 @@ TARGETS = {"momentum": {"JAX": 1.15, "PyTorch": 1.7}, "adam": {"JAX": 1.0, "PyTo
 ROOFLINE_TARGET, ROOFLINE_FROM = 0.8, 512
 BYTES = {"momentum": 20, "adam": 28}
 
+RESULTS = Path(__file__).parent / "results" / "training.json"
 IMAGES = 20_000
 BLOCK_SECONDS = 0.25
 # Threads of a pool that has just worked spin for some milliseconds on cores that the next wants.
@@ -234,11 +236,14 @@ def versions() -> dict[str, str]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
-    parser.add_argument("--output", type=Path, help="write the figures as JSON")
+    parser.add_argument("--output", type=Path, default=RESULTS, help="where the JSON goes")
     parser.add_argument("--rounds", type=int, default=9, help="turns of every row")
     parser.add_argument("--threads", type=int, default=thread_count())
     parser.add_argument("--rows", help="numbers of rows from 0, such as 0,3")
     arguments = parser.parse_args()
+    # JAX takes as many threads as there are cores that it may use.
+    os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: arguments.threads])
+    limit_blas_threads(arguments.threads)
     chosen = ROWS
     if arguments.rows:
         chosen = [ROWS[int(number)] for number in arguments.rows.split(",")]
@@ -250,17 +255,16 @@ def main() -> None:
         "Images a second; x = nnlab's rate divided by that column's, with < its target if missed."
     )
     print(table(records))
-    if arguments.output:
-        report = {
-            "threads": arguments.threads,
-            "blas_kernel": BLAS.kernel,
-            "machine": platform.machine(),
-            "python": platform.python_version(),
-            "versions": versions(),
-            "rows": records,
-        }
-        arguments.output.parent.mkdir(parents=True, exist_ok=True)
-        arguments.output.write_text(json.dumps(report, indent=2) + "\n")
+    report = {
+        "threads": arguments.threads,
+        "blas_kernel": BLAS.kernel,
+        "machine": platform.machine(),
+        "python": platform.python_version(),
+        "versions": versions(),
+        "rows": records,
+    }
+    arguments.output.parent.mkdir(parents=True, exist_ok=True)
+    arguments.output.write_text(json.dumps(report, indent=2) + "\n")
 
 
 if __name__ == "__main__":
