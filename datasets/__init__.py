@@ -3,7 +3,8 @@
     card -> download (verified files) -> decoder (arrays) -> splits -> data file (HDF5)
 
 The public names are imported when they are first used: a command that only lists the known data
-sets should not wait for Pillow and HDF5.
+sets should not wait for Pillow and HDF5. The functions `download` and `preprocess` are called like
+their modules and are imported from there.
 """
 
 from importlib import import_module
@@ -17,10 +18,7 @@ if TYPE_CHECKING:
     from nnlab.datasets.datafile import Split as Split
     from nnlab.datasets.datafile import open_data as open_data
     from nnlab.datasets.datafile import write_data as write_data
-    from nnlab.datasets.download import download as download
     from nnlab.datasets.find import find_data as find_data
-    from nnlab.datasets.preprocess import PreprocessOptions as PreprocessOptions
-    from nnlab.datasets.preprocess import preprocess as preprocess
     from nnlab.datasets.summary import Summary as Summary
     from nnlab.datasets.summary import summarize as summarize
 
@@ -28,15 +26,12 @@ if TYPE_CHECKING:
 _PUBLIC = {
     "Card": "card",
     "DataFile": "datafile",
-    "PreprocessOptions": "preprocess",
     "Split": "datafile",
     "Summary": "summary",
-    "download": "download",
     "find_card": "card",
     "find_data": "find",
     "known_cards": "card",
     "open_data": "datafile",
-    "preprocess": "preprocess",
     "summarize": "summary",
     "write_data": "datafile",
 }

@@ -240,8 +240,7 @@ def _check(card: Card, where: str) -> None:
         raise FileFormatError(
             f"{where}: no format {card.format!r}; known are {', '.join(DECODERS)}."
         )
-    named = len(set(card.classes)) == len(card.classes) and (card.classes or card.generated)
-    if not named:
+    if len(set(card.classes)) != len(card.classes) or not card.classes:
         raise FileFormatError(f"{where}: 'classes' must be a list of different names.")
     if not card.files and not card.generated:
         raise FileFormatError(f"{where} lists no [[files]].")

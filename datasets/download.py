@@ -225,7 +225,8 @@ class _Bar:
         self._file, self._progress, self._done = file, progress, 0
 
     def update(self, count: int) -> None:
-        self._done += count
+        # Pooch counts whole blocks, also for a last one that is shorter.
+        self._done = min(self._done + count, int(self.total or self._done + count))
         self._progress(self._file.name, self._done, int(self.total or 0))
 
     def reset(self) -> None:

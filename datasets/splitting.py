@@ -1,5 +1,6 @@
 """Which rows belong to which split: `--test`, `--val` and `--limit`, as operations on indices."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -83,6 +84,8 @@ def arrange_splits(
 
 
 def _amount(option: str, amount: float, total: int) -> int:
+    if not math.isfinite(amount):
+        raise InputError(f"{option}: {amount} is not a number of images.")
     try:
         count = held_out_count(amount, total)
     except InputError as error:

@@ -1,0 +1,38 @@
+"""`nnlab datasets`: what is known, and what of it is on this machine."""
+
+from nnlab.datasets.card import known_cards
+
+
+def test_every_known_set_is_listed_with_its_state(nnlab, fashion_dir, tmp_path):
+    done = nnlab("datasets", "--root", tmp_path)
+    assert done.code == 0, done.stderr
+    for name in known_cards():
+        assert name in done.stdout
+    assert str(tmp_path) in done.stdout
+
+    def state():
+        record = nnlab("datasets", "--root", tmp_path, "--json").json
+        (entry,) = (item for item in record["datasets"] if item["name"] == "fashion-mnist")
+        return entry["downloaded"], entry["prepared"]
+
+    assert state() == (False, None)
+    nnlab("download", "fashion-mnist", "--source", fashion_dir, "--root", tmp_path)
+    assert state() == (True, None)
+    prepared = tmp_path / "fashion-mnist" / "fashion-mnist.h5"
+    arguments = ("fashion-mnist", "--root", tmp_path, "--limit", 100, "-o", prepared)
+    assert nnlab("preprocess", *arguments).code == 0
+    assert state() == (True, str(prepared))
+
+
+def test_a_name_shows_its_card(nnlab):
+    done = nnlab("datasets", "fashion-mnist")
+    for text in ("Fashion-MNIST", "MIT", "arXiv:1708.07747", "Ankle boot", "60,000", "SHA-256"):
+        assert text in done.stdout
+    assert nnlab("datasets", "mnist", "--json").json["files"][0]["size"] == 9912422
+
+
+def test_an_unknown_name_is_one_line(nnlab):
+    done = nnlab("datasets", "imagenet")
+    assert (done.code, done.stdout) == (2, "")
+    assert "known are" in done.stderr
+    assert done.stderr.count("\n") == 1
