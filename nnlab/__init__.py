@@ -5,23 +5,43 @@ nothing and the BLAS kernel can still be chosen before NumPy is loaded.
 """
 
 from importlib import import_module
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from nnlab._version import __version__
+from nnlab._version import __version__ as __version__
+
+if TYPE_CHECKING:
+    from nnlab.datasets.datafile import open_data as open_data
+    from nnlab.datasets.datafile import write_data as write_data
+    from nnlab.errors import NnlabError as NnlabError
+    from nnlab.metrics import Metrics as Metrics
+    from nnlab.neighbors.classifier import KNNClassifier as KNNClassifier
+    from nnlab.runs.run import Run as Run
+    from nnlab.runs.run import open_run as open_run
+    from nnlab.training.classifier import Classifier as Classifier
 
 # Public name -> the module that defines it.
-_PUBLIC: dict[str, str] = {}
-
-__all__ = ["__version__", *_PUBLIC]
+_PUBLIC: dict[str, str] = {
+    "Classifier": "nnlab.training.classifier",
+    "KNNClassifier": "nnlab.neighbors.classifier",
+    "Metrics": "nnlab.metrics",
+    "NnlabError": "nnlab.errors",
+    "Run": "nnlab.runs.run",
+    "open_data": "nnlab.datasets.datafile",
+    "open_run": "nnlab.runs.run",
+    "write_data": "nnlab.datasets.datafile",
+}
 
 
 def __getattr__(name: str) -> Any:
     """Import a public name from the module that defines it (PEP 562)."""
     if name not in _PUBLIC:
         raise AttributeError(f"module 'nnlab' has no attribute {name!r}")
+    from nnlab.machine import choose_blas_kernel
+
+    choose_blas_kernel()
     return getattr(import_module(_PUBLIC[name]), name)
 
 
 def __dir__() -> list[str]:
     """List the public names."""
-    return sorted(__all__)
+    return sorted(["__version__", *_PUBLIC])

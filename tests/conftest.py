@@ -61,7 +61,8 @@ def nnlab():
             capture_output=True,
             text=True,
             timeout=timeout,
-            env={**os.environ, **(env or {})},
+            # Tests run side by side: one thread each, or they would wait for one another.
+            env={**os.environ, "OMP_NUM_THREADS": "1", **(env or {})},
             cwd=cwd,
             stdin=subprocess.DEVNULL,
         )
