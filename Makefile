@@ -7,6 +7,8 @@ TYPES := .venv-types
 BENCH := .venv-bench
 # Tests run side by side; one thread each keeps them from waiting for one another.
 TEST_WORKERS ?= 2
+# A data file of photographs for the benchmark of the nearest neighbours.
+PHOTOS ?=
 PYTEST = OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(TEST_WORKERS) --dist loadgroup
 
 .DEFAULT_GOAL := help
@@ -18,7 +20,7 @@ help:
 	@echo 'make test-all     all tests: also the slow ones, the wheel, and against PyTorch'
 	@echo 'make lint         ruff: rules and format        make format   put the format right'
 	@echo 'make types        mypy on the installed package'
-	@echo 'make bench        speed beside other libraries, in an environment of its own'
+	@echo 'make bench        speed beside other libraries; PHOTOS=photos.h5 names photographs'
 	@echo 'make clean        remove the environments and what the demo made'
 
 demo: $(VENV)/.installed
@@ -55,7 +57,7 @@ types: $(TYPES)/.made
 bench: $(BENCH)/.installed
 	$(BENCH)/bin/python benchmarks/startup.py
 	$(BENCH)/bin/python benchmarks/training.py
-	$(BENCH)/bin/python benchmarks/neighbors.py
+	$(BENCH)/bin/python benchmarks/neighbors.py $(PHOTOS)
 
 clean:
 	rm -rf $(VENV) $(TYPES) $(BENCH) demo build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache
