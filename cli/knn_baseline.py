@@ -214,10 +214,10 @@ def _background(
     from nnlab.neighbors.background import background, in_words
 
     swapped = f"{split}_swapped"
-    report = background(
-        _split(file, "train"), _split(file, split), result,
-        _split(file, swapped) if swapped in file.splits else None,
-    )  # fmt: skip
+    train, test = _split(file, "train"), _split(file, split)
+    other = _split(file, swapped) if swapped in file.splits else None
+    with SearchProgress("border and centre") as progress:
+        report = background(train, test, result, other, progress)
     curve = _bias_curve(file, result) if file.name == "shapes" else []
     record = report.record(file.classes)
     if curve:
@@ -344,7 +344,8 @@ def _show(out: Output, record: dict[str, Any], words: list[str]) -> None:
 class SearchProgress:
     """Progress and time left of a search: a bar on a terminal, a sparing line elsewhere."""
 
-    def __init__(self) -> None:
+    def __init__(self, what: str = "nearest neighbours") -> None:
+        self._what = what
         self._bar: Any = None
         self._begun = self._last = monotonic()
 
@@ -352,7 +353,14 @@ class SearchProgress:
         if sys.stderr.isatty():
             from tqdm import tqdm
 
-            self._bar = tqdm(total=0, unit="pair", unit_scale=True, leave=False, dynamic_ncols=True)
+            self._bar = tqdm(
+                desc=self._what,
+                total=0,
+                unit="pair",
+                unit_scale=True,
+                leave=False,
+                dynamic_ncols=True,
+            )
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -370,5 +378,5 @@ class SearchProgress:
             self._last = now
             left = (now - self._begun) * (total - done) / done
             share = 100 * done / total
-            print(f"nearest neighbours: {share:.0f} %, about {left:.0f} s left",  # noqa: T201
+            print(f"{self._what}: {share:.0f} %, about {left:.0f} s left",  # noqa: T201
                   file=sys.stderr, flush=True)  # fmt: skip

@@ -96,7 +96,7 @@ def background(
         test: the images and labels that it tested.
         result: what it found.
         swapped: a split like `test` whose backgrounds belong to other classes.
-        progress: called with (searches done, searches in all).
+        progress: called with (pairs compared, pairs in all).
 
     Raises:
         InputError: images too small to be cut.
@@ -108,16 +108,24 @@ def background(
     searches = [(test, name) for name in ("centre", "border")]
     searches += [(swapped, name) for name in columns] if swapped is not None else []
     elected: list[NDArray[np.int64]] = []
-    for number, (split, name) in enumerate(searches):
-        assert split is not None
-        rows = result.test_rows if split is test else _limited(split, settings)
+    training = len(train[1]) if result.train_rows is None else len(result.train_rows)
+    parts = [_limited(split[1], settings) for split, _ in searches]
+    pairs = [
+        training * (len(split[1]) if rows is None else len(rows))
+        for (split, _), rows in zip(searches, parts, strict=True)
+    ]
+    for number, ((split, name), rows) in enumerate(zip(searches, parts, strict=True)):
+
+        def advance(done: int, _: int, before: int = sum(pairs[:number])) -> None:
+            if progress is not None:
+                progress(before + done, sum(pairs))
+
         found = search(
             split[0], train[0], result.k, settings.metric, query_rows=rows,
             training_rows=result.train_rows, columns=columns[name], threads=settings.threads,
+            progress=advance,
         )  # fmt: skip
         elected.append(_elected(found, train[1], result))
-        if progress is not None:
-            progress(number + 1, len(searches))
     centre, border = elected[:2]
     true, predicted = result.labels, result.predicted
     wrong = predicted != true
@@ -139,8 +147,8 @@ def background(
     )
 
 
-def _limited(split: Split, settings: Settings) -> NDArray[np.int64] | None:
-    return training_rows(split[1], settings.limit_test, settings.seed)
+def _limited(labels: NDArray[np.int64], settings: Settings) -> NDArray[np.int64] | None:
+    return training_rows(labels, settings.limit_test, settings.seed)
 
 
 def _elected(found: Neighbors, labels: NDArray[np.int64], result: KnnResult) -> NDArray[np.int64]:
@@ -155,7 +163,7 @@ def _swapped_accuracy(
 ) -> dict[str, float] | None:
     if swapped is None:
         return None
-    rows = _limited(swapped, settings)
+    rows = _limited(swapped[1], settings)
     labels = swapped[1] if rows is None else swapped[1][rows]
     return {
         name: float(np.mean(guess == labels)) for name, guess in zip(names, elected, strict=True)

@@ -1,11 +1,11 @@
 """Exact search of the k nearest training images, in blocks, with flat memory.
 
     for each block of training rows (16 MB, read once, from a mapped file if need be):
-        pack it, once for all threads
+        pack it, once for all threads, while they still search the block before
         for each block of queries, on all threads:
             for each tile of rows: distances -> merge into the k nearest of each query
 
-Beyond its arguments and its result a search holds one packed block of training rows, and a block
+Beyond its arguments and its result a search holds two packed blocks of training rows, and a block
 of queries and one tile of distances a thread, whatever the sizes of the two sets.
 """
 
@@ -96,13 +96,24 @@ def search(
         engine.scan(chosen, rows, first, nearest.part(block), stop.is_set)
         return chosen.count * rows.count
 
+    def pack(first: int) -> Packed:
+        block = slice(first, min(first + block_rows, row_count))
+        return engine.pack(_take(training, training_rows, columns, block), queries=False)
+
     stop = threading.Event()
     count = machine.thread_count(threads)
-    with ThreadPoolExecutor(count) as pool, _one_blas_thread(level):
+    firsts = range(0, row_count, block_rows)
+    with (
+        ThreadPoolExecutor(count) as pool,
+        ThreadPoolExecutor(1) as reader,
+        _one_blas_thread(level),
+    ):
         try:
-            for first in range(0, row_count, block_rows):
-                block = slice(first, min(first + block_rows, row_count))
-                rows = engine.pack(_take(training, training_rows, columns, block), queries=False)
+            ahead = reader.submit(pack, 0)
+            for first in firsts:
+                rows = ahead.result()
+                if first != firsts[-1]:
+                    ahead = reader.submit(pack, first + block_rows)
                 tasks = [pool.submit(scan, part, rows, first)
                          for part in _blocks(query_count, count)]  # fmt: skip
                 for task in as_completed(tasks):
