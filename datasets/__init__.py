@@ -2,8 +2,8 @@
 
     card -> download (verified files) -> decoder (arrays) -> splits -> data file (HDF5)
 
-The public names are imported when they are first used: a command that only lists the known data
-sets should not wait for Pillow and HDF5. The functions `download` and `preprocess` are called like
+The public names are imported when they are first used, so that importing a single module of this
+package costs no more than that module. The functions `download` and `preprocess` are called like
 their modules and are imported from there.
 """
 

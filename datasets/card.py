@@ -254,5 +254,5 @@ def _check(card: Card, where: str) -> None:
             if value and not pattern.match(value):
                 raise FileFormatError(f"{where}: the {kind} of {file.name} is not one.")
     for mirror in card.mirrors:
-        if not mirror.startswith(("https://", "http://", "ftp://")):
-            raise FileFormatError(f"{where}: mirror {mirror!r} is not a URL.")
+        if not mirror.startswith(("https://", "http://")):
+            raise FileFormatError(f"{where}: mirror {mirror!r} is not a URL of the web.")

@@ -14,18 +14,17 @@ import tempfile
 import zlib
 from collections.abc import Callable
 from pathlib import Path
-from typing import IO, Any
 
 from nnlab.atomic import staged
 from nnlab.datasets.card import Card, CardFile
+from nnlab.datasets.gzipped import open_content
 from nnlab.datasets.roots import files_folder
 from nnlab.errors import InputError, SourceError
 
 Progress = Callable[[str, int, int], None]
 TIMEOUT_SECONDS = 30
 BLOCK_BYTES = 2**20
-URL_SCHEMES = ("http://", "https://", "ftp://")
-GZIP_MAGIC = b"\x1f\x8b"
+URL_SCHEMES = ("http://", "https://")
 
 
 def is_url(text: str) -> bool:
@@ -128,7 +127,7 @@ def mismatch(path: Path, file: CardFile) -> str:
     expected = getattr(file, kind)
     digest = hashlib.new(kind, usedforsecurity=False)
     try:
-        with _content(path, unpacked=kind == "sha256") as stream:
+        with open_content(path) if file.sha256 else path.open("rb") as stream:
             while block := stream.read(BLOCK_BYTES):
                 digest.update(block)
     except (EOFError, zlib.error, gzip.BadGzipFile):
@@ -139,12 +138,6 @@ def mismatch(path: Path, file: CardFile) -> str:
         return ""
     what = "its content has the SHA-256" if kind == "sha256" else "it has the MD5"
     return f"{what} {digest.hexdigest()[:12]}..., expected {expected[:12]}..."
-
-
-def _content(path: Path, unpacked: bool) -> IO[Any]:
-    with path.open("rb") as file:
-        zipped = file.read(2) == GZIP_MAGIC
-    return gzip.open(path, "rb") if zipped and unpacked else path.open("rb")
 
 
 def _copy(path: Path, target: Path) -> None:
@@ -165,8 +158,8 @@ def _fetch(
         reasons.append(f"{url}: {reason}")
     tried = "; ".join(reasons) or "the card names no mirror"
     raise SourceError(
-        f"{file.name} of {card.name} could not be fetched ({tried}); try again later, or name a "
-        "folder or a mirror that has it with --source."
+        f"{file.name} of {card.name} could not be fetched ({tried}); try again later, or take it "
+        f"from elsewhere: nnlab download {card.name} --source URL-or-FOLDER"
     )
 
 

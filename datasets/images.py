@@ -73,7 +73,7 @@ def resize_images(images: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[n
     for source, target in zip(images, resized, strict=True):
         for channel in range(source.shape[2]):
             picture = Image.fromarray(np.ascontiguousarray(source[..., channel]))
-            target[..., channel] = picture.resize((size[1], size[0]), RESAMPLING)
+            target[..., channel] = np.asarray(picture.resize((size[1], size[0]), RESAMPLING))
     return resized
 
 

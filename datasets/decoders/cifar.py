@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nnlab.datasets.decoders.containers import is_container, members
-from nnlab.datasets.decoders.decoded import Decoded, DecodeOptions, Part
+from nnlab.datasets.decoders.decoded import Decoded, DecodeOptions, Part, numbered_classes
 from nnlab.errors import FileFormatError, InputError
 
 SHAPE = (3, 32, 32)
@@ -61,8 +61,7 @@ def decode(paths: Sequence[Path], options: DecodeOptions) -> Decoded:
     if "train" not in batches:
         raise InputError(f"{paths[0]} holds no data_batch_1.bin or train.bin.")
     splits = {split: _part(group) for split, group in batches.items()}
-    count = max(int(part.labels.max()) for part in splits.values()) + 1
-    return Decoded(classes or [str(label) for label in range(count)], splits)
+    return Decoded(classes or numbered_classes(splits, paths[0]), splits)
 
 
 def chw_to_hwc(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:

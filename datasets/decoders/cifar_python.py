@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from nnlab.datasets.decoders.cifar import PIXELS, chw_to_hwc
 from nnlab.datasets.decoders.containers import is_container, members
-from nnlab.datasets.decoders.decoded import Decoded, DecodeOptions, Part
+from nnlab.datasets.decoders.decoded import Decoded, DecodeOptions, Part, numbered_classes
 from nnlab.errors import FileFormatError, InputError
 
 NAMES = (
@@ -67,8 +67,7 @@ def decode(paths: Sequence[Path], options: DecodeOptions) -> Decoded:
         parts = [group[name] for name in sorted(group)]
         images = np.concatenate([chw_to_hwc(pixels) for pixels, _ in parts])
         splits[split] = Part.of(images, np.concatenate([labels for _, labels in parts]))
-    count = max(int(part.labels.max()) for part in splits.values()) + 1
-    return Decoded(classes or [str(label) for label in range(count)], splits)
+    return Decoded(classes or numbered_classes(splits, paths[0]), splits)
 
 
 def load(data: bytes, where: str) -> dict[str, Any]:

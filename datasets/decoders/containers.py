@@ -98,7 +98,7 @@ def _tar_members(path: Path) -> Iterator[Member]:
     with tarfile.open(path, "r|*") as archive:
         for info in archive:
             # The archive remembers every member it has passed; a million of them add up.
-            archive.members = []
+            archive.members = []  # type: ignore[attr-defined]
             if info.isdir():
                 yield Member(_parts(info.name), True, bytes)
             elif info.isreg():

@@ -1,13 +1,17 @@
 """What goes into a decoder and what comes out: the same for every format."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from nnlab.errors import FileFormatError
+
 Progress = Callable[[int, int], None]
+# Labels are numbers in a file; a damaged one must not make a list of four billion names.
+MAX_CLASSES = 100_000
 
 
 @dataclass(frozen=True)
@@ -68,6 +72,18 @@ class Decoded:
     splits: dict[str, Part]
     unreadable: list[tuple[str, str]] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+
+
+def numbered_classes(splits: Mapping[str, Part], where: Path) -> list[str]:
+    """Return the names "0", "1", ... up to the highest label, for formats that hold no names.
+
+    Raises:
+        FileFormatError: the highest label is no class of anything.
+    """
+    count = max(int(part.labels.max()) for part in splits.values()) + 1
+    if count > MAX_CLASSES:
+        raise FileFormatError(f"{where} has a label {count - 1:,}; these are no classes.")
+    return [str(label) for label in range(count)]
 
 
 @dataclass(frozen=True)

@@ -5,18 +5,20 @@ of dimensions, each dimension as 32 bits, the items. http://yann.lecun.com/exdb/
 """
 
 import gzip
+import io
 import math
 import re
 import struct
 import zlib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from nnlab.datasets.decoders.decoded import Decoded, DecodeOptions, Part
+from nnlab.datasets.decoders.decoded import Decoded, DecodeOptions, Part, numbered_classes
+from nnlab.datasets.gzipped import open_content
 from nnlab.errors import FileFormatError, InputError
 
 TYPES = {0x08: ">u1", 0x09: ">i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
@@ -24,7 +26,6 @@ TYPES = {0x08: ">u1", 0x09: ">i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: 
 NAME = re.compile(
     r"(?:.*[-_])?(train|test|t10k|val)[-_](images|labels)[-_.]idx\d[-_]ubyte(?:\.gz)?$", re.I
 )
-GZIP_MAGIC = b"\x1f\x8b"
 # Deflate cannot shrink data further than this.
 DEFLATE_RATIO = 1032
 
@@ -53,8 +54,7 @@ def decode(paths: Sequence[Path], options: DecodeOptions) -> Decoded:
         images = read_idx(pair["images"])
         labels = read_idx(pair["labels"])
         splits[split] = _part(pair["images"], images, pair["labels"], labels)
-    count = max(int(part.labels.max()) for part in splits.values()) + 1
-    return Decoded([str(label) for label in range(count)], splits)
+    return Decoded(numbered_classes(splits, paths[0]), splits)
 
 
 def read_idx(path: Path) -> NDArray[Any]:
@@ -65,7 +65,7 @@ def read_idx(path: Path) -> NDArray[Any]:
         FileFormatError: it is not IDX, is cut short, or has more bytes than its header says.
     """
     try:
-        with _open(path) as stream:
+        with open_content(path) as stream:
             return _read(stream, path)
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise FileFormatError(f"{path} is damaged ({error}); get it again.") from error
@@ -73,13 +73,7 @@ def read_idx(path: Path) -> NDArray[Any]:
         raise InputError(f"{path} cannot be read: {error.strerror or error}.") from error
 
 
-def _open(path: Path) -> IO[bytes]:
-    with path.open("rb") as file:
-        zipped = file.read(2) == GZIP_MAGIC
-    return gzip.open(path, "rb") if zipped else path.open("rb")  # type: ignore[return-value]
-
-
-def _read(stream: IO[bytes], path: Path) -> NDArray[Any]:
+def _read(stream: io.BufferedIOBase, path: Path) -> NDArray[Any]:
     magic = stream.read(4)
     if len(magic) < 4 or magic[:2] != b"\0\0" or magic[2] not in TYPES or not 1 <= magic[3] <= 4:
         raise FileFormatError(f"{path} is not an IDX file: it begins with {magic.hex(' ')!r}.")
@@ -93,9 +87,9 @@ def _read(stream: IO[bytes], path: Path) -> NDArray[Any]:
     if expected > DEFLATE_RATIO * path.stat().st_size:
         raise FileFormatError(f"{path} is cut short: its header claims {expected:,} bytes.")
     data = np.empty(expected, np.uint8)
-    view, filled = memoryview(data), 0
+    view, filled = data.data, 0
     while filled < expected:
-        got = stream.readinto(view[filled:])  # type: ignore[attr-defined]
+        got = stream.readinto(view[filled:])
         if not got:
             raise FileFormatError(
                 f"{path} is cut short: {filled:,} bytes of data, its header claims {expected:,}."
@@ -135,10 +129,14 @@ def _pairs(paths: Sequence[Path]) -> dict[str, dict[str, Path]]:
 
 
 def _part(image_file: Path, images: NDArray[Any], label_file: Path, labels: NDArray[Any]) -> Part:
-    if images.dtype != np.uint8 or images.ndim not in {3, 4} or 0 in images.shape:
+    images = images[..., None] if images.ndim == 3 else images
+    if images.dtype != np.uint8 or images.ndim != 4 or images.shape[3] not in {1, 3}:
         raise FileFormatError(
-            f"{image_file} holds {images.dtype} items of shape {images.shape}, not images of bytes."
+            f"{image_file} holds {images.dtype} items of shape {images.shape}, not gray or RGB "
+            "images of bytes."
         )
+    if 0 in images.shape:
+        raise InputError(f"{image_file} holds no images (its shape is {images.shape}).")
     if labels.ndim != 1 or labels.dtype.kind not in "iu":
         raise FileFormatError(f"{label_file} holds an array of shape {labels.shape}, not labels.")
     if len(images) != len(labels):
@@ -148,4 +146,4 @@ def _part(image_file: Path, images: NDArray[Any], label_file: Path, labels: NDAr
         )
     if labels.min() < 0:
         raise FileFormatError(f"{label_file} has negative labels.")
-    return Part.of(images if images.ndim == 4 else images[..., None], labels.astype(np.int64))
+    return Part.of(images, labels.astype(np.int64))

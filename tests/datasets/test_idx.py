@@ -90,5 +90,21 @@ def test_a_missing_or_doubled_file_is_named(idx_folder, fashion):
 
 def test_labels_in_place_of_images_are_noticed(idx_folder, fashion):
     write_idx(idx_folder / "t10k-images-idx3-ubyte", fashion["test"][1])
-    with pytest.raises(FileFormatError, match="not images of bytes"):
+    with pytest.raises(FileFormatError, match="not gray or RGB images of bytes"):
+        idx.decode([idx_folder], OPTIONS)
+
+
+def test_labels_that_are_no_classes_are_refused(idx_folder):
+    labels = np.zeros(100, ">i4")
+    labels[5] = 2**31 - 1
+    content = header(100, code=0x0C) + labels.tobytes()
+    (idx_folder / "t10k-labels-idx1-ubyte").write_bytes(content)
+    with pytest.raises(FileFormatError, match="has a label 2,147,483,647"):
+        idx.decode([idx_folder], OPTIONS)
+
+
+def test_a_file_without_images_is_refused(idx_folder):
+    write_idx(idx_folder / "t10k-images-idx3-ubyte", np.zeros((0, 28, 28)))
+    write_idx(idx_folder / "t10k-labels-idx1-ubyte", np.zeros(0))
+    with pytest.raises(InputError, match="holds no images"):
         idx.decode([idx_folder], OPTIONS)
