@@ -1,9 +1,11 @@
 """What the machine gives: kernels, threads, memory; and the diagnosis that shows it."""
 
+import json
 import os
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 
 from nnlab import machine
@@ -67,7 +69,7 @@ def test_it_is_decided_once(processor):
 
 
 def test_after_numpy_nothing_is_decided():
-    assert "numpy" in sys.modules
+    assert sys.modules["numpy"] is np
     choice = machine.choose_blas_kernel()
     assert choice.kernel is None
     assert "NumPy was imported before nnlab" in choice.reason
@@ -162,8 +164,6 @@ def test_numpy_imported_first_is_a_warning_where_its_own_choice_is_narrower(tmp_
         "import numpy, json\nfrom nnlab.diagnosis import diagnose\n"
         "print(json.dumps(diagnose({}).record()))"
     )
-    import json
-
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, env=os.environ
     )

@@ -117,6 +117,10 @@ def _variable_format(file, _):
     file.attrs["nnlab_format"] = "run"
 
 
+def _variable_version(file, _):
+    file.attrs["format_version"] = "1"
+
+
 def _compound(file, _):
     file["pairs"] = np.zeros(2, [("a", "i4"), ("b", "f4")])
 
@@ -170,7 +174,7 @@ def _config_is_deep(file, _):
 
 HOSTILE = [
     _soft_link, _external_link, _external_data, _virtual_data, _variable_text, _variable_attribute,
-    _variable_root_attribute, _variable_format, _compound, _reference, _circle, _two_names, _depth,
+    _variable_root_attribute, _variable_format, _variable_version, _compound, _reference, _circle, _two_names, _depth,
     _named_type, _petabytes, _many_claims, _inflation, _class_names_missing, _config_is_a_list,
     _config_is_deep,
 ]  # fmt: skip

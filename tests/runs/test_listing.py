@@ -119,6 +119,7 @@ def test_broken_files_are_named_and_the_rest_is_listed(folder):
     rows, broken = find_runs([folder])
     assert names(rows) == ["knn", "part", "softmax", "mlp"]
     assert [file.path.stem for file in broken] == ["cut", "empty", "first", "link", "pipe"]
+    assert "is cut short: 4,000 of" in broken[0].reason
     for file in broken:
         assert str(file.path) in file.reason
         assert "\n" not in file.reason
