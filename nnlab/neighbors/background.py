@@ -2,8 +2,8 @@
 
 The border is the outer ring that holds about half the pixels; it stands for the background. The
 same search runs on the border alone and on the centre alone, and the distance to the neighbour
-that decided is split into the two regions. An error is called *through the background* if the
-border alone elects the same wrong class while the centre alone would have been right.
+that decided is split into the two regions. An error goes *through the background* if the
+border alone elects the same wrong class; how often the centre alone does so stands beside it.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -47,8 +47,9 @@ class Background:
             neighbour (the nearest one of the elected class) that lies in the border, over right
             and over wrong answers; None where there are none.
         errors: wrong answers of the whole image.
-        errors_through_background: as defined above.
-        confusions: the most frequent of these pairs of classes.
+        repeated_by_border, repeated_by_centre: how many of these errors each region alone makes
+            too, with the same wrong class.
+        confusions: the most frequent pairs of classes among the errors that the border repeats.
         swapped: accuracy of the three searches on the split whose backgrounds belong to other
             classes; None where the data has no such split.
     """
@@ -58,7 +59,8 @@ class Background:
     border_share_right: float | None
     border_share_wrong: float | None
     errors: int
-    errors_through_background: int
+    repeated_by_border: int
+    repeated_by_centre: int
     confusions: tuple[Confusion, ...]
     swapped: dict[str, float] | None
 
@@ -74,7 +76,10 @@ class Background:
                 "wrong": self.border_share_wrong,
             },
             "errors": self.errors,
-            "errors_through_background": self.errors_through_background,
+            "errors_repeated": {
+                "border": self.repeated_by_border,
+                "centre": self.repeated_by_centre,
+            },
             "confusions": [
                 {"true": classes[c.true], "predicted": classes[c.predicted], "count": c.count}
                 for c in self.confusions
@@ -129,7 +134,7 @@ def background(
     centre, border = elected[:2]
     true, predicted = result.labels, result.predicted
     wrong = predicted != true
-    blamed = wrong & (border == predicted) & (centre == true)
+    blamed = wrong & (border == predicted)
     shares = _border_shares(train, test, result, regions)
     return Background(
         regions=regions,
@@ -141,7 +146,8 @@ def background(
         border_share_right=float(shares[~wrong].mean()) if not wrong.all() else None,
         border_share_wrong=float(shares[wrong].mean()) if wrong.any() else None,
         errors=int(wrong.sum()),
-        errors_through_background=int(blamed.sum()),
+        repeated_by_border=int(blamed.sum()),
+        repeated_by_centre=int((wrong & (centre == predicted)).sum()),
         confusions=_confusions(true[blamed], predicted[blamed], result.class_count),
         swapped=_swapped_accuracy(swapped, settings, list(columns), elected[2:]),
     )
@@ -264,17 +270,18 @@ def in_words(report: Background, classes: Sequence[str]) -> list[str]:
             f"where the answer is right, {wrong:.1%} where it is wrong."
         )
     if report.errors:
-        count, errors = report.errors_through_background, report.errors
+        border, centre = report.repeated_by_border, report.repeated_by_centre
         lines.append(
-            f"{count:,} of {errors:,} errors ({count / errors:.0%}) go through the background: "
-            "the border alone makes the same mistake, the centre alone is right."
+            f"Of {report.errors:,} errors the border alone makes {border:,} "
+            f"({border / report.errors:.0%}) with the same wrong class, the centre alone "
+            f"{centre:,} ({centre / report.errors:.0%})."
         )
     if report.confusions:
         pairs = [
             f"{classes[c.true]} taken for {classes[c.predicted]} ({c.count:,})"
             for c in report.confusions
         ]
-        lines.append(f"Most often: {', '.join(pairs)}.")
+        lines.append(f"Most confused through their backgrounds: {', '.join(pairs)}.")
     if report.swapped is not None:
         drop = accuracy["all"] - report.swapped["all"]
         lines.append(

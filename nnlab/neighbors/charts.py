@@ -66,7 +66,8 @@ def _bars(
     for number, (name, value, colour) in enumerate(bars):
         middle = left + step * (number + 0.5)
         half = min(BAR, step * 0.8) / 2
-        draw.rectangle((middle - half, base - high * value, middle + half, base - 1), fill=colour)
+        top_edge = min(base - 1, base - high * value)  # nothing at all is a line, too
+        draw.rectangle((middle - half, top_edge, middle + half, base - 1), fill=colour)
         text = f"{value:.1%}"
         place = (middle - font(12).getlength(text) / 2, base - high * value - 17)
         draw.text(place, text, INK, font(12))

@@ -158,8 +158,10 @@ def test_the_background_report_counts_what_it_says(small_fashion, result):
         assert report.accuracy[name] == np.mean(answer == z)
         assert report.swapped[name] == np.mean(answer[:50] == z[:50])
     wrong = result.predicted != z
-    blamed = wrong & (answers["border"] == result.predicted) & (answers["centre"] == z)
-    assert (report.errors, report.errors_through_background) == (wrong.sum(), blamed.sum())
+    blamed = wrong & (answers["border"] == result.predicted)
+    repeated = (wrong & (answers["centre"] == result.predicted)).sum()
+    assert (report.errors, report.repeated_by_border) == (wrong.sum(), blamed.sum())
+    assert report.repeated_by_centre == repeated
     assert sum(c.count for c in report.confusions) <= blamed.sum()
     for confusion in report.confusions:
         pair = (z == confusion.true) & (result.predicted == confusion.predicted)
@@ -173,7 +175,7 @@ def test_the_background_report_counts_what_it_says(small_fashion, result):
     assert report.border_share_wrong == pytest.approx(np.array(share)[wrong].mean())
     assert report.border_share_right == pytest.approx(np.array(share)[~wrong].mean())
     text = "\n".join(in_words(report, CLASSES))
-    assert f"{blamed.sum()} of {wrong.sum()} errors" in text
+    assert f"Of {wrong.sum()} errors the border alone makes {blamed.sum()} (" in text
 
 
 def test_a_background_of_another_class_is_seen_as_such():

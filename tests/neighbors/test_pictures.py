@@ -1,5 +1,7 @@
 """The sheets: what is on them, in the right colours, and files that appear whole."""
 
+from dataclasses import replace
+
 import h5py
 import numpy as np
 import pytest
@@ -84,6 +86,8 @@ def test_the_background_report_is_drawn_with_and_without_a_curve(small_fashion, 
     without = draw_background(report, [], "Report", lines)
     with_curve = draw_background(report, [BiasPoint(0, 0.5, 0.5), BiasPoint(1, 1, 0)], "R", lines)
     assert with_curve.height > without.height
+    nobody = replace(report, accuracy=dict.fromkeys(report.accuracy, 0.0))
+    draw_background(nobody, [], "Nothing right", [])
     assert ImageColor.getrgb(RIGHT) in colours(without)
 
 
