@@ -174,9 +174,9 @@ def _config_is_deep(file, _):
 
 HOSTILE = [
     _soft_link, _external_link, _external_data, _virtual_data, _variable_text, _variable_attribute,
-    _variable_root_attribute, _variable_format, _variable_version, _compound, _reference, _circle, _two_names, _depth,
-    _named_type, _petabytes, _many_claims, _inflation, _class_names_missing, _config_is_a_list,
-    _config_is_deep,
+    _variable_root_attribute, _variable_format, _variable_version, _compound, _reference, _circle,
+    _two_names, _depth, _named_type, _petabytes, _many_claims, _inflation, _class_names_missing,
+    _config_is_a_list, _config_is_deep,
 ]  # fmt: skip
 
 
