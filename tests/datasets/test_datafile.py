@@ -1,7 +1,5 @@
 """The data file: what goes in comes out, equal data are recognised, hostile files are refused."""
 
-import os
-import resource
 import subprocess
 import sys
 
@@ -182,30 +180,34 @@ def test_labels_beyond_the_classes_are_the_programmers_mistake(tmp_path):
 
 
 LIMITED = """
-import resource, signal, sys
+import os, resource, signal, sys
 import numpy as np
 from nnlab.datasets import write_data
 from nnlab.errors import InputError
-signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[2]), resource.RLIM_INFINITY))
+path, spare, limit = sys.argv[1], sys.argv[2], int(sys.argv[3])
 images = np.full((4000, 8, 8, 3), 7, np.uint8)
+content = ("a", "b", {}, ["one"], {"train": (images, np.zeros(4000, int))})
+if limit < 0:  # so many bytes less than it takes
+    write_data(spare, *content)
+    limit += os.path.getsize(spare)
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (limit, resource.RLIM_INFINITY))
 try:
-    write_data(sys.argv[1], "a", "b", {}, ["one"], {"train": (images, np.zeros(4000, int))})
+    write_data(path, *content)
 except InputError as error:
     print(error)
 """
 
 
-@pytest.mark.parametrize("limit", [100, 5_000, 300_000, 768_000 + 4096])
-def test_a_full_disk_leaves_the_older_file_and_nothing_else(path, limit):
+@pytest.mark.parametrize("limit", [100, 5_000, 300_000, -2_000, -1])
+def test_a_full_disk_leaves_the_older_file_and_nothing_else(path, limit, tmp_path_factory):
     """The operating system refuses to let the file grow, at different moments of the writing."""
-    assert hasattr(resource, "RLIMIT_FSIZE")
+    spare = tmp_path_factory.mktemp("spare") / "spare.h5"
     before = path.read_bytes()
     done = subprocess.run(
-        [sys.executable, "-c", LIMITED, str(path), str(limit)],
+        [sys.executable, "-c", LIMITED, str(path), str(spare), str(limit)],
         capture_output=True,
         text=True,
-        env=os.environ,
         check=False,
     )
     assert done.returncode == 0, done.stderr
