@@ -45,7 +45,7 @@ class Output:
         for index, column in enumerate(columns):
             # A number broken over two lines would read as two numbers.
             side = {"justify": "left"} if index < left else {"justify": "right", "no_wrap": True}
-            table.add_column(column, overflow="fold", **side)  # type: ignore[arg-type]
+            table.add_column(column, overflow="fold", **side)
         for row in rows:
             table.add_row(*[Text(str(cell)) for cell in row])
         _console().print(table)
