@@ -86,7 +86,7 @@ def check_array(
     worst, place, numbers, kinks = -1.0, 0, (0.0, 0.0), 0
     for index in chosen:
         expected = float(derivatives[index])
-        numerical, kinked = _difference(loss, flat, index, expected, floor)
+        numerical, kinked = _difference(loss, flat, int(index), expected, floor)
         error = abs(expected - numerical) / max(abs(expected), abs(numerical), floor)
         kinks += kinked
         if not error <= worst:  # a NaN is the worst of all

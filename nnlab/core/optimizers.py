@@ -53,7 +53,7 @@ class Optimizer:
 
     kind: ClassVar[str]
     rule: ClassVar[str]
-    slots: ClassVar[tuple[str, ...]] = ()
+    slots: tuple[str, ...] = ()
     default_learning_rate: ClassVar[float]
     default_weight_decay: ClassVar[float] = 0.0
 
@@ -80,7 +80,7 @@ class SGD(Optimizer):
     """Stochastic gradient descent, with momentum if `momentum` is above 0."""
 
     kind = "sgd"
-    slots = ("velocity",)
+    slots: tuple[str, ...] = ("velocity",)
     default_learning_rate = 0.1
 
     def __init__(self, momentum: float = 0.0) -> None:

@@ -23,12 +23,12 @@ def _constant(step: int, steps: int, schedule: "Schedule") -> float:  # noqa: AR
 def _step(step: int, steps: int, schedule: "Schedule") -> float:  # noqa: ARG001
     """Multiply by `decay` (default 0.1) after every `decay_epochs` epochs (default: a third)."""
     epoch = step // schedule.steps_per_epoch
-    return float(schedule.decay ** (epoch // schedule.decay_epochs))
+    return float(schedule.factor ** (epoch // schedule.period))
 
 
 def _exponential(step: int, steps: int, schedule: "Schedule") -> float:  # noqa: ARG001
     """Multiply by `decay` (default 0.95) after every epoch."""
-    return float(schedule.decay ** (step // schedule.steps_per_epoch))
+    return float(schedule.factor ** (step // schedule.steps_per_epoch))
 
 
 def _cosine(step: int, steps: int, schedule: "Schedule") -> float:  # noqa: ARG001
@@ -59,7 +59,7 @@ def _plateau(step: int, steps: int, schedule: "Schedule") -> float:  # noqa: ARG
         waited += 1
         if waited > schedule.patience:
             reductions, waited = reductions + 1, 0
-    return float(schedule.decay**reductions)
+    return float(schedule.factor**reductions)
 
 
 # One entry a schedule: how it runs, and its own default of `decay`.
@@ -100,10 +100,8 @@ class Schedule:
     def __post_init__(self) -> None:
         if self.kind not in SCHEDULES:
             raise ValueError(f"unknown schedule {self.kind!r}; known: {', '.join(SCHEDULES)}")
-        if self.decay is None:
-            self.decay = SCHEDULES[self.kind][1]
-        if self.decay_epochs is None:
-            self.decay_epochs = max(1, self.epochs // 3)
+        self.factor = SCHEDULES[self.kind][1] if self.decay is None else self.decay
+        self.period = self.decay_epochs or max(1, self.epochs // 3)
         self.total = self.epochs * self.steps_per_epoch
         self.warmup = round(self.warmup_epochs * self.steps_per_epoch)
         self.losses: list[float] = []

@@ -53,5 +53,5 @@ def count_votes(
         raise InputError(f"no weights are called '{weights}'; known: {', '.join(WEIGHTS)}.")
     votes = WEIGHTS[weights](np.asarray(distances, dtype=np.float64))
     places = classes + class_count * np.arange(len(classes))[:, None]
-    counted = np.bincount(places.ravel(), votes.ravel(), len(classes) * class_count)
+    counted: NDArray[Any] = np.bincount(places.ravel(), votes.ravel(), len(classes) * class_count)
     return counted.reshape(len(classes), class_count)

@@ -111,7 +111,8 @@ class Shift(Step):
                 f"{self.reach}; take less than {min(self.height, self.width)}."
             )
         self._canvas = np.empty((0, 0, 0, 0), np.uint8)
-        self._pixels = self._windows = self._canvas
+        self._pixels: Any = self._canvas
+        self._windows: Any = self._canvas
 
     def draw(self, count: int, rng: np.random.Generator) -> tuple[NDArray[Any], ...]:
         """How far down and to the right each image moves, from -reach to reach."""
@@ -183,9 +184,9 @@ class Rotate(Step):
         self._top, self._bottom, self._far, self._plane = (
             np.empty(shape, np.float32) for _ in range(4)
         )
-        self._index = np.empty(shape, np.intp)
+        self._index: NDArray[Any] = np.empty(shape, np.intp)
         pixels = self.height * self.width
-        self._first = np.arange(0, self._block * pixels, pixels, np.float32)[:, None, None]
+        self._first = np.arange(0, self._block * pixels, pixels, dtype=np.float32)[:, None, None]
 
     def draw(self, count: int, rng: np.random.Generator) -> tuple[NDArray[Any], ...]:
         """Each image's angle in degrees, anticlockwise."""
@@ -206,9 +207,8 @@ class Rotate(Step):
         cosine = np.cos(angles).astype(np.float32)[:, None, None]
         down = (np.arange(self.height, dtype=np.float32) - (self.height - 1) / 2)[None, :, None]
         right = (np.arange(self.width, dtype=np.float32) - (self.width - 1) / 2)[None, None, :]
-        y, x, row, column, index = (
-            array[:count] for array in (self._y, self._x, self._row, self._column, self._index)
-        )
+        y, x, row, column = (a[:count] for a in (self._y, self._x, self._row, self._column))
+        index = self._index[:count]
         np.add(cosine * down, sine * right, out=y)
         np.subtract(cosine * right, sine * down, out=x)
         # After this y and x are how far each point lies beyond the pixel above and left of it.
