@@ -185,12 +185,12 @@ def baseline(
     train_count = len(labels) if train_rows is None else len(train_rows)
     check_k(max(settings.ks), train_count)
     used_labels = test_labels if test_rows is None else test_labels[test_rows]
-    ahead = pair_count(train_count, folds)
+    ahead = pair_count(images, train_count, folds, settings.metric)
     total = ahead + len(used_labels) * train_count
 
-    def advance_validation(done: int, _: int) -> None:
+    def advance_validation(done: int, pairs: int) -> None:
         if progress is not None:
-            progress(min(done, ahead), total)
+            progress(ahead * done // pairs, total)
 
     def advance_test(done: int, _: int) -> None:
         if progress is not None:

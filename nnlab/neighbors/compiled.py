@@ -243,6 +243,78 @@ def keep_smallest(
 
 
 @compiled
+def insert(nearest: NDArray[Any], rows: Integers, distance: Any, row: int) -> None:
+    """Insert one neighbour into (k,) nearest ones, if it belongs there.
+
+    They are ascending by distance and then by row, in whatever order they come.
+    """
+    place = len(nearest) - 1
+    if nearest[place] == distance and rows[place] < row:
+        return
+    while place > 0 and (
+        nearest[place - 1] > distance or (nearest[place - 1] == distance and rows[place - 1] > row)
+    ):
+        nearest[place] = nearest[place - 1]
+        rows[place] = rows[place - 1]
+        place -= 1
+    nearest[place] = distance
+    rows[place] = row
+
+
+@compiled
+def keep_rows(
+    distances: Integers,
+    a_numbers: Integers,
+    b_numbers: Integers,
+    a_nearest: Integers,
+    a_rows: Integers,
+) -> None:
+    """Merge a tile of distances between a and b into the k nearest of each a.
+
+    Args:
+        distances: (A or more, B or more); what is beyond is padding.
+        a_numbers: (A,) row numbers.
+        b_numbers: (B,) row numbers; tiles may come in any order.
+        a_nearest: (A, k) distances, ascending; empty places hold the largest number.
+        a_rows: (A, k) their row numbers.
+    """
+    last = a_nearest.shape[1] - 1
+    for i in range(len(a_numbers)):
+        tile = distances[i, : len(b_numbers)]
+        worst = a_nearest[i, last]
+        hits = 0
+        for j in range(len(tile)):
+            hits += tile[j] <= worst
+        if hits > 0:
+            for j in range(len(tile)):
+                if tile[j] <= a_nearest[i, last]:
+                    insert(a_nearest[i], a_rows[i], tile[j], b_numbers[j])
+
+
+@compiled
+def keep_columns(
+    distances: Integers,
+    a_numbers: Integers,
+    b_numbers: Integers,
+    b_nearest: Integers,
+    b_rows: Integers,
+) -> None:
+    """Merge the same tile into the k nearest of each b; arguments as in `keep_rows`."""
+    last = b_nearest.shape[1] - 1
+    worst = b_nearest[:, last].copy()
+    for i in range(len(a_numbers)):
+        tile = distances[i, : len(b_numbers)]
+        hits = 0
+        for j in range(len(tile)):
+            hits += tile[j] <= worst[j]
+        if hits > 0:
+            for j in range(len(tile)):
+                if tile[j] <= worst[j]:
+                    insert(b_nearest[j], b_rows[j], tile[j], a_numbers[i])
+                    worst[j] = b_nearest[j, last]
+
+
+@compiled
 def keep_smallest_angles(
     products: Integers,
     offsets: Integers,

@@ -1,8 +1,9 @@
 """Choosing k on the training images alone, by cross-validation.
 
 Every fold's images are classified by the other folds' images. The neighbours of an image do not
-depend on k, so the largest k's are searched once and every smaller k reads its votes from them;
-and images of one fold are never compared with each other.
+depend on k, so the largest k's are searched once and every smaller k reads its votes from them.
+Images of one fold are never compared with each other, and two images of different folds only once
+(`nnlab.neighbors.mutual_search`; twice by ``cosine`` and on images of real numbers).
 """
 
 from collections.abc import Sequence
@@ -15,6 +16,7 @@ from numpy.typing import NDArray
 from nnlab.errors import InputError
 from nnlab.neighbors.exact_search import Neighbors, Progress, Rows, check_k, search
 from nnlab.neighbors.metrics import find_metric
+from nnlab.neighbors.mutual_search import has_mutual_search, mutual_search
 from nnlab.neighbors.vote import count_votes
 from nnlab.stratify import stratified_folds
 
@@ -107,27 +109,49 @@ def cross_validate(
             f"{smallest} to find; use a smaller k."
         )
     check_k(min(ks), smallest)
-    pairs = int((sizes * (len(rows) - sizes)).sum())
+    groups = [rows[fold_of == fold] for fold in range(folds)]
+    found = _neighbors(images, groups, max(ks), metric, threads, progress)
     accuracy = np.empty((len(ks), folds))
-    done = 0
-    for fold in range(folds):
-        inside = rows[fold_of == fold]
-
-        def advance(part: int, _: int, before: int = done) -> None:
-            if progress is not None:
-                progress(before + part, pairs)
-
-        found = search(
-            images, images, max(ks), metric, query_rows=inside,
-            training_rows=rows[fold_of != fold], threads=threads, progress=advance,
-        )  # fmt: skip
-        done += len(inside) * (len(rows) - len(inside))
-        for index, k in enumerate(ks):
-            elected, _ = elect(found, labels, class_count, metric, weights, k)
+    for index, k in enumerate(ks):
+        for fold, inside in enumerate(groups):
+            elected, _ = elect(found[fold], labels, class_count, metric, weights, k)
             accuracy[index, fold] = np.mean(elected == labels[inside])
     return CrossValidation(tuple(ks), accuracy)
 
 
-def pair_count(rows: int, folds: int) -> int:
-    """Return how many pairs of `rows` images a cross-validation compares, give or take a few."""
-    return rows * (rows - -(-rows // folds)) if folds else 0
+def _neighbors(
+    images: NDArray[Any],
+    groups: Sequence[Rows],
+    k: int,
+    metric: str,
+    threads: int | None,
+    progress: Progress | None,
+) -> list[Neighbors]:
+    """Return for each group's images the nearest of all other groups."""
+    if has_mutual_search(images, metric):
+        return mutual_search(images, groups, k, metric, threads=threads, progress=progress)
+    total = sum(len(group) for group in groups)
+    pairs = [len(group) * (total - len(group)) for group in groups]
+    found = []
+    for number, group in enumerate(groups):
+
+        def advance(done: int, _: int, before: int = sum(pairs[:number])) -> None:
+            if progress is not None:
+                progress(before + done, sum(pairs))
+
+        others = np.sort(np.concatenate([other for other in groups if other is not group]))
+        found.append(
+            search(
+                images, images, k, metric, query_rows=group, training_rows=others,
+                threads=threads, progress=advance,
+            )
+        )  # fmt: skip
+    return found
+
+
+def pair_count(images: NDArray[Any], rows: int, folds: int, metric: str) -> int:
+    """Return how many pairs a cross-validation of `rows` images compares, give or take a few."""
+    if not folds:
+        return 0
+    pairs = rows * (rows - -(-rows // folds))
+    return pairs // 2 if has_mutual_search(images, metric) else pairs

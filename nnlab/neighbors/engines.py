@@ -9,7 +9,7 @@
 distances agree to that many digits.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -144,27 +144,42 @@ class ByteEngine:
     ) -> None:
         """Merge a block of training rows into the k nearest, tile by tile."""
         module = self.kernels.module
-        # With flipped training rows the kernel gives q.(t - 128).
-        offsets = self.kernels.flip * queries.sums
         nearest.query_squares[...] = queries.squares
+        for block, tile in self.tiles(queries, rows, stop):
+            number = first + block.start
+            if self.metric.order == "angle":
+                module.keep_smallest_angles(
+                    tile, self.offsets(queries), np.maximum(rows.squares[block], 1), number,
+                    nearest.keys, nearest.squares, nearest.rows,
+                )  # fmt: skip
+            else:
+                count = block.stop - block.start
+                module.keep_smallest(tile, count, number, nearest.keys, nearest.rows)
+
+    def offsets(self, queries: Packed) -> NDArray[np.int64]:
+        """Return what each query's products lack: with flipped rows they are q.(t - 128)."""
+        return self.kernels.flip * queries.sums
+
+    def tiles(
+        self, queries: Packed, rows: Packed, stop: Stop
+    ) -> Iterator[tuple[slice, NDArray[np.int64]]]:
+        """Yield some training rows at a time with their tile.
+
+        A tile holds distances (for ``square`` squared ones, for ``angle`` dot products without
+        `offsets`) and padding beyond the queries and rows. It is overwritten by the next one.
+        """
         space = np.empty(len(queries.values) * self.tile_rows, dtype=np.int64)
+        terms = queries.squares - 2 * self.offsets(queries)
         for start in range(0, rows.count, self.tile_rows):
             if stop():
                 return
-            count = min(self.tile_rows, rows.count - start)
-            values = rows.values[start : start + _rounded_up(count, GROUP)]
+            block = slice(start, min(start + self.tile_rows, rows.count))
+            values = rows.values[start : start + _rounded_up(block.stop - start, GROUP)]
             tile = space[: len(queries.values) * len(values)].reshape(-1, len(values))
             self.kernels.fill(queries.values, values, tile)
-            squares = rows.squares[start : start + count]
-            if self.metric.order == "angle":
-                module.keep_smallest_angles(
-                    tile, offsets, np.maximum(squares, 1), first + start,
-                    nearest.keys, nearest.squares, nearest.rows,
-                )  # fmt: skip
-                continue
             if self.metric.order == "square":
-                module.squared_distances(tile, queries.squares - 2 * offsets, squares)
-            module.keep_smallest(tile, count, first + start, nearest.keys, nearest.rows)
+                self.kernels.module.squared_distances(tile, terms, rows.squares[block])
+            yield block, tile
 
     def distances(self, nearest: Nearest) -> NDArray[Any]:
         """Return exact integers, and for angles 1 - cosine in float64, exactly 0 where it is 0."""

@@ -106,7 +106,7 @@ def search(
     with (
         ThreadPoolExecutor(count) as pool,
         ThreadPoolExecutor(1) as reader,
-        _one_blas_thread(level),
+        one_blas_thread(level),
     ):
         try:
             ahead = reader.submit(pack, 0)
@@ -115,7 +115,7 @@ def search(
                 if first != firsts[-1]:
                     ahead = reader.submit(pack, first + block_rows)
                 tasks = [pool.submit(scan, part, rows, first)
-                         for part in _blocks(query_count, count)]  # fmt: skip
+                         for part in query_blocks(query_count, count)]  # fmt: skip
                 for task in as_completed(tasks):
                     done += task.result()
                     if progress is not None:
@@ -177,14 +177,14 @@ def _take(
     return taken if columns is None else taken[:, columns]
 
 
-def _blocks(count: int, threads: int) -> list[slice]:
+def query_blocks(count: int, threads: int) -> list[slice]:
     """Cut queries into blocks of about QUERY_BLOCK, as many for each thread."""
     number = max(1, -(-count // (QUERY_BLOCK * threads))) * threads
     edges = np.linspace(0, count, number + 1).astype(int)
     return [slice(int(a), int(b)) for a, b in pairwise(edges) if a < b]
 
 
-def _one_blas_thread(level: str | None) -> AbstractContextManager[object]:
+def one_blas_thread(level: str | None) -> AbstractContextManager[object]:
     """Keep the BLAS, which only the NumPy kernels call, from starting threads under ours."""
     if best_level(level) != "numpy":
         return nullcontext()

@@ -72,6 +72,33 @@ def keep_smallest(distances: Any, count: int, first: int, nearest: Any, rows: In
     rows[better] = np.take_along_axis(every_row, order, axis=1)
 
 
+def keep_rows(
+    distances: Integers,
+    a_numbers: Integers,
+    b_numbers: Integers,
+    a_nearest: Integers,
+    a_rows: Integers,
+) -> None:
+    """Merge a tile of distances between a and b, in any order, into the k nearest of each a."""
+    part = distances[: len(a_numbers), : len(b_numbers)]
+    every = np.concatenate([a_nearest, part], axis=1)
+    every_row = np.concatenate([a_rows, np.broadcast_to(b_numbers, part.shape)], axis=1)
+    order = np.lexsort((every_row, every), axis=1)[:, : a_nearest.shape[1]]
+    a_nearest[...] = np.take_along_axis(every, order, axis=1)
+    a_rows[...] = np.take_along_axis(every_row, order, axis=1)
+
+
+def keep_columns(
+    distances: Integers,
+    a_numbers: Integers,
+    b_numbers: Integers,
+    b_nearest: Integers,
+    b_rows: Integers,
+) -> None:
+    """Merge the same tile into the k nearest of each b."""
+    keep_rows(distances.T, b_numbers, a_numbers, b_nearest, b_rows)
+
+
 def keep_smallest_angles(
     products: Integers,
     offsets: Integers,
