@@ -11,7 +11,7 @@ from nnlab.cli.output import Output, percent
 def command(
     name: Annotated[
         str | None,
-        typer.Argument(help="Show all that is known about this data set.", metavar="[NAME]"),
+        typer.Argument(help="Show all that is known about this data set.", metavar="NAME"),
     ] = None,
     root: Annotated[
         Path | None,
