@@ -76,7 +76,6 @@ def test_csv_to_stdout_and_to_a_file(nnlab, folder, tmp_path):
     again = nnlab("runs", folder, "--csv", tmp_path / "runs.csv")
     assert again.code == 2
     assert "--force" in again.stderr
-    assert nnlab("runs", folder, "--csv", tmp_path / "runs.csv", "--force").code == 0
 
 
 def test_csv_and_json_cannot_both_have_stdout(nnlab, folder):

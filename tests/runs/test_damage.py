@@ -31,7 +31,7 @@ def test_a_flipped_bit_is_noticed_wherever_it_is(run_file):
     whole = run_file.read_bytes()
     rng = random.Random(1)
     places = [*range(container.SEAL_LENGTH + 100), container.BLOCK - 1, len(whole) - 1]
-    places += [rng.randrange(container.BLOCK, len(whole)) for _ in range(300)]
+    places += [rng.randrange(container.BLOCK, len(whole)) for _ in range(150)]
     for place in places:
         image = bytearray(whole)
         image[place] ^= 1 << rng.randrange(8)
@@ -208,7 +208,7 @@ from nnlab.runs import container, open_run
 resource.setrlimit(resource.RLIMIT_AS, (2 << 30, 2 << 30))
 path, rng = Path(sys.argv[1]), random.Random(7)
 whole, outcomes = path.read_bytes(), set()
-for _ in range(250):
+for _ in range(120):
     image = bytearray(whole)
     place = rng.randrange(container.BLOCK, len(image))
     match rng.choice(["bit", "byte", "eight", "cut", "block"]):
