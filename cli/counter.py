@@ -50,7 +50,7 @@ class Counter:
             self._bar = tqdm(
                 total=total or None,
                 desc=self._what,
-                unit=self._unit,
+                unit="B" if self._unit == "B" else f" {self._unit}",
                 unit_scale=self._unit == "B",
                 leave=False,
                 dynamic_ncols=True,
