@@ -57,15 +57,15 @@ SCHEDULERS = torch.optim.lr_scheduler
 TORCH_SCHEDULES: dict[str, Callable[[Any, Schedule], Any]] = {
     "constant": lambda optimizer, _: SCHEDULERS.ConstantLR(optimizer, factor=1.0),
     "step": lambda optimizer, s: SCHEDULERS.StepLR(
-        optimizer, s.decay_epochs * s.steps_per_epoch, s.decay
+        optimizer, s.period * s.steps_per_epoch, s.factor
     ),
-    "exponential": lambda optimizer, s: SCHEDULERS.StepLR(optimizer, s.steps_per_epoch, s.decay),
+    "exponential": lambda optimizer, s: SCHEDULERS.StepLR(optimizer, s.steps_per_epoch, s.factor),
     "cosine": lambda optimizer, s: SCHEDULERS.CosineAnnealingLR(optimizer, s.total - s.warmup),
     "one_cycle": lambda optimizer, s: SCHEDULERS.OneCycleLR(
         optimizer, s.learning_rate, s.total - s.warmup, cycle_momentum=False
     ),
     "plateau": lambda optimizer, s: SCHEDULERS.ReduceLROnPlateau(
-        optimizer, factor=s.decay, patience=s.patience
+        optimizer, factor=s.factor, patience=s.patience
     ),
 }
 
