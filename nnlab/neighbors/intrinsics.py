@@ -11,7 +11,10 @@ bound by arithmetic instead of by loads:
 
 `psadbw` sums absolute differences of bytes, `vpdpbusd` (VNNI) multiplies unsigned by signed bytes
 and adds four products to each 32-bit lane, `pmaddwd` does the same with two 16-bit products.
-All of them are exact in integers. Source: Intel 64 and IA-32 Architectures Software Developer's
+All of them are exact in integers. Numba's cache on disk notices changes of `compiled` only: touch
+that file after a change of this one.
+
+Source: Intel 64 and IA-32 Architectures Software Developer's
 Manual, volume 2.
 """
 

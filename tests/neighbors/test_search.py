@@ -11,7 +11,7 @@ from hypothesis.extra import numpy as arrays
 
 from nnlab.errors import InputError
 from nnlab.neighbors import METRICS, exact_search, search
-from nnlab.neighbors.levels import LEVELS, available, best_level
+from nnlab.neighbors.levels import LEVELS, available, best_level, module_of
 
 METRIC_NAMES = list(METRICS)
 INTEGER_METRICS = ["l1", "l2", "linf"]
@@ -88,7 +88,7 @@ def test_bytes_do_not_wrap_and_close_neighbours_are_told_apart(metric, level):
 
 @pytest.mark.parametrize("metric", METRIC_NAMES)
 def test_the_largest_sums_do_not_overflow(metric, level):
-    columns = (1 << 19) + 1  # wider than the 32-bit lanes of some kernels allow
+    columns = 1_100_000  # wider than the 32-bit lanes of the kernels for products allow
     training = np.full((4, columns), 255, dtype=np.uint8)
     training[:2] = 0
     training[2, :5] = 254
@@ -116,6 +116,28 @@ def test_parallel_images_of_other_brightness_are_at_angle_zero(level):
     assert found.distances[0, :2].tolist() == [0.0, 0.0]
     assert 0 < found.distances[0, 2] < 1e-4
     assert found.distances[0, 3] == 1.0
+
+
+@pytest.mark.parametrize("module", sorted({module_of(level) for level in available()}, key=str))
+def test_angles_closer_than_floating_point_can_tell(module):
+    """dot_a^2 / square_a < dot_b^2 / square_b by less than a float64 holds."""
+    dot_a, square_a = (1 << 37) + 12345, (1 << 38) - 54321
+    gap, dot_b = min(
+        (-(square_a * (dot_a + more) ** 2) % dot_a**2, dot_a + more) for more in range(1, 20_000)
+    )
+    square_b = -(-square_a * dot_b**2 // dot_a**2)  # the least that makes b no nearer than a
+    assert 0 < gap < 2.0**-54 * dot_a**2 * square_a
+    for order in ([0, 1], [1, 0]):
+        products = np.array([[dot_a, dot_b]])[:, order].copy()
+        row_squares = np.array([square_a, square_b])[order].copy()
+        dots, squares = np.full((1, 1), -1), np.ones((1, 1), dtype=np.int64)
+        rows = np.zeros((1, 1), dtype=np.int64)
+        for j in range(2):  # one tile each, so that the second one meets a full list
+            module.keep_smallest_angles(
+                products[:, j : j + 1].copy(), np.zeros(1, np.int64), row_squares[j : j + 1], j,
+                dots, squares, rows,
+            )  # fmt: skip
+        assert rows[0, 0] == order.index(0)  # a is nearer
 
 
 @pytest.mark.parametrize("metric", METRIC_NAMES)
