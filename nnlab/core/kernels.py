@@ -50,6 +50,74 @@ def standardize(pixels: Array, scale: Array, shift: Array, out: Array) -> None:
 
 
 @compiled
+def gather(images: Array, rows: Array, scale: Array, shift: Array, out: Array) -> None:
+    """Write images[rows] * scale + shift, by column; images (N, D) uint8."""
+    for i in range(rows.size):
+        row, image = out[i], images[rows[i]]
+        for j in range(row.size):
+            row[j] = image[j] * scale[j] + shift[j]
+
+
+@compiled
+def softmax_begin(scores: Array, labels: Array, shifted: Array, of_right: Array) -> None:
+    """Write scores minus their row's largest, and of these the right class's apart."""
+    for i in range(scores.shape[0]):
+        row, below = scores[i], shifted[i]
+        largest = row[0]
+        for j in range(1, row.size):
+            # A NaN has to show in the loss, as it does in NumPy's maximum.
+            if row[j] > largest or row[j] != row[j]:
+                largest = row[j]
+        for j in range(row.size):
+            below[j] = row[j] - largest
+        of_right[i] = below[labels[i]]
+
+
+@compiled
+def softmax_end(gradient: Array, sums: Array, labels: Array, right_share: Any, each: Any) -> None:
+    """Divide exponentials by their row's sum and subtract the target."""
+    for i in range(gradient.shape[0]):
+        row, total = gradient[i], sums[i]
+        for j in range(row.size):
+            row[j] = row[j] / total - each
+        row[labels[i]] -= right_share
+
+
+@compiled
+def hinge(scores: Array, labels: Array, delta: Any, margins: Array, gradient: Array) -> None:
+    """Write the margins, 0 for the right class, and the slopes by the scores."""
+    zero, one = scores.dtype.type(0), scores.dtype.type(1)
+    for i in range(scores.shape[0]):
+        row, label = scores[i], labels[i]
+        threshold = row[label] - delta
+        violated = zero
+        for j in range(row.size):
+            margin = row[j] - threshold
+            inside = margin > zero
+            margins[i, j] = zero if margin <= zero else margin
+            gradient[i, j] = one if inside else zero
+            if inside and j != label:
+                violated += one
+        margins[i, label] = zero
+        gradient[i, label] = -violated
+
+
+@compiled
+def count_right(scores: Array, labels: Array) -> int:
+    """Count the rows whose largest score, the first of equals, is the label's."""
+    right = 0
+    for i in range(scores.shape[0]):
+        row = scores[i]
+        best = 0
+        for j in range(1, row.size):
+            if row[j] > row[best]:
+                best = j
+        if best == labels[i]:
+            right += 1
+    return right
+
+
+@compiled
 def penalize(theta: Array, grad: Array, l2: Any, l1: Any, shrink: Any) -> None:
     """Add l2 * theta and l1 * sign(theta) to the gradient, then multiply theta by `shrink`."""
     for i in range(theta.size):

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nnlab.core.layer import Array
+from nnlab.jit import kernels
 
 Labels = NDArray[np.int64]
 
@@ -46,6 +47,7 @@ class Loss:
         if self._key == (batch, classes, dtype):
             return
         self._key = (batch, classes, dtype)
+        self._kernels = kernels("nnlab.core.kernels")
         self.gradient, self._second, self._work = (
             np.empty((batch, classes), dtype) for _ in range(3)
         )
@@ -132,24 +134,29 @@ class SoftmaxCrossEntropy(Loss):
     def compute(self, scores: Array, labels: Labels, losses: Array, gradient: Array) -> None:
         """-log p_y and p - target."""
         rows, classes = scores.shape
-        right = self._right_entries(labels)
-        column = self._column[:rows]
-        smoothing = self.label_smoothing
-        shifted = self._work[:rows]
-        np.maximum.reduce(scores, axis=1, out=column)
-        np.subtract(scores, column[:, None], out=shifted)
-        np.take(shifted.reshape(-1), right, out=losses, mode="clip")
-        if smoothing:
-            losses *= 1 - smoothing
-            losses += (smoothing / classes) * np.add.reduce(shifted, axis=1)
+        column, shifted = self._column[:rows], self._work[:rows]
+        each = scores.dtype.type(self.label_smoothing / classes)
+        right_share = scores.dtype.type(1 - self.label_smoothing)
+        if self._kernels is None:
+            right = self._right_entries(labels)
+            np.maximum.reduce(scores, axis=1, out=column)
+            np.subtract(scores, column[:, None], out=shifted)
+            np.take(shifted.reshape(-1), right, out=losses, mode="clip")
+        else:
+            self._kernels.softmax_begin(scores, labels, shifted, losses)
+        if self.label_smoothing:
+            losses *= right_share
+            losses += each * np.add.reduce(shifted, axis=1)
         np.exp(shifted, out=gradient)
         np.add.reduce(gradient, axis=1, out=column)
-        gradient /= column[:, None]
+        if self._kernels is None:
+            gradient /= column[:, None]
+            gradient -= each
+            gradient.reshape(-1)[right] -= right_share
+        else:
+            self._kernels.softmax_end(gradient, column, labels, right_share, each)
         np.log(column, out=column)
         np.subtract(column, losses, out=losses)
-        if smoothing:
-            gradient -= smoothing / classes
-        gradient.reshape(-1)[right] -= 1 - smoothing
 
 
 class Hinge(Loss):
@@ -176,7 +183,7 @@ class Hinge(Loss):
         right = self._right_entries(labels)
         margins, column = self._work[:rows], self._column[:rows]
         np.take(scores.reshape(-1), right, out=column, mode="clip")
-        column -= self.delta
+        column -= scores.dtype.type(self.delta)
         np.subtract(scores, column[:, None], out=margins)
         np.maximum(margins, 0, out=margins)
         margins.reshape(-1)[right] = 0
@@ -184,12 +191,17 @@ class Hinge(Loss):
 
     def compute(self, scores: Array, labels: Labels, losses: Array, gradient: Array) -> None:
         """1 for each class inside the margin; minus their number at the right class."""
-        margins = self.margins(scores, labels)
+        rows = len(scores)
+        if self._kernels is None:
+            margins, column = self.margins(scores, labels), self._column[:rows]
+            np.greater(margins, 0, out=gradient, casting="unsafe")
+            np.add.reduce(gradient, axis=1, out=column)
+            gradient.reshape(-1)[self._flat[:rows]] = -column
+        else:
+            margins = self._work[:rows]
+            delta = scores.dtype.type(self.delta)
+            self._kernels.hinge(scores, labels, delta, margins, gradient)
         np.add.reduce(margins, axis=1, out=losses)
-        np.greater(margins, 0, out=gradient, casting="unsafe")
-        column = self._column[: len(scores)]
-        np.add.reduce(gradient, axis=1, out=column)
-        gradient.reshape(-1)[self._flat[: len(scores)]] = -column
 
 
 class SquaredHinge(Hinge):
@@ -212,6 +224,14 @@ class SquaredHinge(Hinge):
 LOSSES: dict[str, type[Loss]] = {
     cls.kind: cls for cls in (SoftmaxCrossEntropy, Hinge, SquaredHinge)
 }
+
+
+def count_right(scores: Array, labels: Labels) -> int:
+    """Return how many rows of scores (N, C) are largest at their label (N,); first of equals."""
+    found = kernels("nnlab.core.kernels")
+    if found is None:
+        return int(np.count_nonzero(scores.argmax(axis=1) == labels))
+    return int(found.count_right(scores, labels))
 
 
 def loss_from_spec(spec: dict[str, Any]) -> Loss:

@@ -142,6 +142,9 @@ def make_trainer(
         standardization: of an earlier part of the same run; None to fit it to the images.
     """
     train = division.train
+    for images in (train, division.validation):
+        if images is not None:
+            images.check_labels(classes)
     image_shape = train.images.shape[1:]
     if standardization is None:
         standardization = Standardization.fit(settings.standardize, train.images, train.rows)

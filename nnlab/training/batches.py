@@ -77,12 +77,12 @@ class Batches:
         start = step * self.batch_size
         rows = self.order(epoch)[start : start + self.batch_size]
         count = len(rows)
+        x, pixels = self._x[:count], self._pixels[:count]
         # mode="clip" writes straight to `out`; the rows are known to be in range.
-        pixels = np.take(self._flat, rows, axis=0, out=self._pixels[:count], mode="clip")
         labels = np.take(self.images.labels, rows, out=self._labels[:count], mode="clip")
-        x = self._x[:count]
         if not self._augmentation:
-            return Batch(self._applier(pixels, x), labels)
+            return Batch(self._applier.gather(self._flat, rows, pixels, x), labels)
+        np.take(self._flat, rows, axis=0, out=pixels, mode="clip")
         rng = generator(self._seed, "augment", epoch, step)
         changed = self._augmentation.apply(pixels.reshape(count, *self._shape), rng)
         self._applier(changed.reshape(count, -1), x)

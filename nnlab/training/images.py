@@ -56,6 +56,17 @@ class ImageSet:
             rows = np.arange(len(images))
         return cls(images, labels.astype(np.int64, copy=False), rows)
 
+    def check_labels(self, classes: int) -> None:
+        """Check that every label names a class; compiled loops rely on it.
+
+        Raises:
+            InputError: a label below 0, or of `classes` and more.
+        """
+        labels = self.labels
+        if labels.size and not 0 <= int(labels.min()) <= int(labels.max()) < classes:
+            wrong = int(labels.min()) if int(labels.min()) < 0 else int(labels.max())
+            raise InputError(f"label {wrong} names none of the {classes} classes.")
+
     def __len__(self) -> int:
         return len(self.rows)
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from nnlab.core.losses import Loss
+from nnlab.core.losses import Loss, count_right
 from nnlab.core.network import Network
 from nnlab.training.images import ImageSet
 from nnlab.training.standardization import Applier
@@ -49,5 +49,5 @@ def performance(network: Network, loss: Loss, applier: Applier, images: ImageSet
     for scores, labels in score_blocks(network, applier, images):
         value, _ = loss(scores, labels)
         total += value * len(labels)
-        correct += int(np.count_nonzero(scores.argmax(axis=1) == labels))
+        correct += count_right(scores, labels)
     return Performance(total / len(images), correct / len(images))

@@ -101,6 +101,23 @@ class Applier:
             np.matmul(target, self._matrix, out=out)
         return out
 
+    def gather(
+        self, images: Images, rows: NDArray[np.int64], pixels: Images, out: NDArray[Any]
+    ) -> NDArray[Any]:
+        """Write the standardized images (N, D) of some rows to `out` and return it.
+
+        Args:
+            images: (N, D) uint8.
+            rows: (n,) in range.
+            pixels: (n, D) uint8, a free array.
+            out: (n, D).
+        """
+        if self._kernels is None or self._matrix is not None:
+            # mode="clip" writes straight to `out`.
+            return self(np.take(images, rows, axis=0, out=pixels, mode="clip"), out)
+        self._kernels.gather(images, rows, self._scale, self._shift, out)
+        return out
+
 
 def _blocks(images: Images, rows: NDArray[np.int64]) -> Iterator[Floats]:
     flat = images.reshape(len(images), -1)

@@ -104,6 +104,7 @@ class TrainedNetwork:
         if labels is None:
             labels = np.zeros(len(images), np.int64)
         chosen = ImageSet.of(images, labels)
+        chosen.check_labels(len(self.classes))
         shape = tuple(chosen.images.shape[1:])
         if shape != self.image_shape:
             raise InputError(

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from nnlab.core.losses import Loss
+from nnlab.core.losses import Loss, count_right
 from nnlab.core.network import Network
 from nnlab.core.optimizers import Update
 from nnlab.core.schedules import Schedule
@@ -196,7 +196,7 @@ class Trainer:
         size = len(batch.labels)
         counters.loss_sum += loss * size
         counters.norm_sum += norm
-        counters.correct += int(np.count_nonzero(scores.argmax(axis=1) == batch.labels))
+        counters.correct += count_right(scores, batch.labels)
         counters.seen += size
         counters.images += size
 

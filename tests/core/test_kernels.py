@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
-from nnlab.core import kernels
+from nnlab.core import kernels, losses
 from nnlab.core.layers import LAYERS
+from nnlab.core.losses import count_right, loss_from_spec
 from nnlab.core.models import Architecture, build
 from nnlab.core.network import Network
 from nnlab.core.optimizers import OPTIMIZERS, Update
@@ -62,6 +63,55 @@ def test_layers_compute_alike_with_and_without_compilation(kind, dtype):
         results.append((out, dx))
     for one, other in zip(*results, strict=True):
         np.testing.assert_array_equal(one, other)
+
+
+@pytest.mark.parametrize("spec", [
+    {"kind": "softmax"}, {"kind": "softmax", "label_smoothing": 0.1},
+    {"kind": "softmax", "class_weights": [1.0, 2.0, 0.5] * 4},
+    {"kind": "hinge", "delta": 0.7}, {"kind": "squared_hinge"},
+])  # fmt: skip
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_losses_are_alike_with_and_without_compilation(spec, dtype):
+    rng = np.random.default_rng(0)
+    scores, labels = rng.standard_normal((50, 12)).astype(dtype), rng.integers(0, 12, 50)
+    scores[3] = 0.25  # all equal
+    results = []
+    for compiled in (True, False):
+        loss = loss_from_spec(spec)
+        loss.allocate(60, 12, np.dtype(dtype))
+        assert loss._kernels is kernels
+        if not compiled:
+            loss._kernels = None
+        value, gradient = loss(scores, labels)
+        results.append((value, bits(loss.per_image[:50]), bits(gradient)))
+    assert results[0] == results[1]
+
+
+@pytest.mark.parametrize("kind", ["softmax", "hinge"])
+def test_a_score_that_is_not_a_number_shows_in_the_loss(kind):
+    scores = np.zeros((3, 4), np.float32)
+    scores[1, 2] = np.nan
+    assert np.isnan(loss_from_spec({"kind": kind})(scores, np.array([0, 1, 2]))[0])
+
+
+def test_counting_right_answers_takes_the_first_of_equals(monkeypatch):
+    scores = np.array([[1, 2, 2], [3, 3, 0], [0, 0, 1]], np.float32)
+    labels = np.array([1, 1, 2])
+    assert count_right(scores, labels) == 2
+    monkeypatch.setattr(losses, "kernels", lambda _: None)
+    assert count_right(scores, labels) == 2
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_gathering_is_alike_with_and_without_compilation(dtype):
+    rng = np.random.default_rng(0)
+    images = rng.integers(0, 256, (40, 6, 5, 3), dtype=np.uint8)
+    applier = Standardization.fit("pixel", images, np.arange(40)).applier(dtype)
+    flat, rows = images.reshape(40, -1), rng.permutation(40)[:13]
+    pixels, out = np.empty((13, 90), np.uint8), np.empty((13, 90), dtype)
+    compiled = applier.gather(flat, rows, pixels, out).copy()
+    applier._kernels = None
+    assert bits(applier.gather(flat, rows, pixels, out)) == bits(compiled)
 
 
 @pytest.mark.parametrize("dtype", DTYPES)

@@ -77,6 +77,12 @@ def test_images_of_another_size_are_one_line(fitted):
         fitted.predict(np.zeros((2, 8, 8, 1), np.uint8))
 
 
+@pytest.mark.parametrize("label", [-1, 10, 10**9])
+def test_labels_beyond_the_classes_are_one_line(fitted, label):
+    with pytest.raises(InputError, match=f"label {label} names none of the 10 classes"):
+        fitted.evaluate(np.zeros((2, 28, 28, 1), np.uint8), np.array([0, label]))
+
+
 def test_an_unfitted_classifier_says_so(tmp_path):
     with pytest.raises(InputError, match="call fit first"):
         nnlab.Classifier().predict(np.zeros((1, 2, 2), np.uint8))
