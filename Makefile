@@ -51,6 +51,7 @@ format: $(VENV)/.installed-lint
 # mypy cannot follow folders that install under another name; it reads what users install.
 types: $(TYPES)/.made
 	$(TYPES)/bin/python -m pip install --quiet --disable-pip-version-check '.[types]'
+	rm -rf build  # what an earlier build left would be installed again
 	$(TYPES)/bin/python -m pip install --quiet --disable-pip-version-check --force-reinstall --no-deps .
 	$(TYPES)/bin/mypy --config-file pyproject.toml --cache-dir $(CURDIR)/.mypy_cache -p nnlab
 

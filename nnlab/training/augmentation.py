@@ -67,8 +67,8 @@ AUGMENTATIONS: dict[str, Kind] = {
 
 
 def augmentation_help() -> str:
-    """Return one line a kind: how it is written, what its number means, range and default."""
-    return "\n".join(
+    """Return, for every kind, how it is written with its default, what its number means, range."""
+    return "; ".join(
         f"{name}={kind.default:g}: {kind.meaning}, from 0 to {kind.largest:g}"
         for name, kind in AUGMENTATIONS.items()
     )

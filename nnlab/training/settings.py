@@ -16,6 +16,7 @@ from nnlab.core.models import MODELS
 from nnlab.core.optimizers import OPTIMIZERS
 from nnlab.core.schedules import SCHEDULES
 from nnlab.errors import InputError
+from nnlab.training.augmentation import augmentation_help
 from nnlab.training.standardization import STANDARDIZATIONS
 
 Check = Callable[[Any], bool]
@@ -136,7 +137,9 @@ class Settings:
     )
     standardize: str = _setting("channel", DATA, "What is done to pixels first.", STANDARDIZATIONS)
     augment: str = _setting(
-        "", DATA, "Random changes of the training images, such as flip,shift=2."
+        "",
+        DATA,
+        f"Random changes of the training images, such as flip,shift=2: {augmentation_help()}.",
     )
     seed: int = _setting(0, DATA, "Decides every random number.", check=COUNT_OR_NONE)
     dtype: str = _setting("float32", DATA, "Type of all numbers.", ("float32", "float64"))
