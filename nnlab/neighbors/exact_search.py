@@ -1,6 +1,6 @@
 """Exact search of the k nearest training images, in blocks, with flat memory.
 
-    for each block of training rows (16 MB, read once, from a mapped file if need be):
+    for each block of training rows (8 MB, read once, from a mapped file if need be):
         pack it, once for all threads, while they still search the block before
         for each block of queries, on all threads:
             for each tile of rows: distances -> merge into the k nearest of each query
@@ -26,7 +26,7 @@ from nnlab.neighbors.engines import ByteEngine, Engine, FloatEngine, Packed
 from nnlab.neighbors.levels import best_level
 from nnlab.neighbors.metrics import find_metric
 
-BLOCK_BYTES = 16 * 2**20
+BLOCK_BYTES = 8 * 2**20
 QUERY_BLOCK = 512
 
 Progress = Callable[[int, int], None]
