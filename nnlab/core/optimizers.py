@@ -332,15 +332,22 @@ class Update:
                 self._rule(theta, grad, *state, *numbers)
             else:
                 optimizer.update(theta, grad, chunk.work, state, numbers)
-            if self.average is not None:
-                average, work = self.average[chunk.where], chunk.work
-                np.subtract(theta, average, out=work)
-                work *= average_share
-                average += work
+            if self.max_norm is None:
+                self._add_to_average(chunk, average_share)
         if self.max_norm is not None:
             for weights in self.network.weight_matrices():
                 limit_norms(weights, self.max_norm)
+            # The average is one of weights within the bound, so it comes after it.
+            for chunk in self._chunks:
+                self._add_to_average(chunk, average_share)
         return float(np.sqrt(squared_norm))
+
+    def _add_to_average(self, chunk: "_Chunk", share: Any) -> None:
+        if self.average is not None:
+            average, work = self.average[chunk.where], chunk.work
+            np.subtract(chunk.vectors[0], average, out=work)
+            work *= share
+            average += work
 
     def _penalized_norm(self, chunk: "_Chunk", shrink: Any) -> float:
         """Add the penalty to a chunk's gradient, shrink its weights; return the squared norm."""

@@ -102,6 +102,20 @@ def test_max_norm_bounds_the_weights_into_each_unit():
     np.testing.assert_allclose(norms, 2.0)
 
 
+def test_the_average_stays_within_max_norm_too():
+    network = network_of()
+    limit = 1.0
+    for weights in network.weight_matrices():
+        limit_norms(weights, limit)
+    update = Update(network, SGD(), max_norm=limit, averaging=0.5)
+    for _ in range(3):
+        network.grad[...] = -10
+        update.apply(1.0)
+    averages = dict(network.named_parameters(update.average))
+    norms = np.linalg.norm(averages["0_linear/W"], axis=0)
+    assert norms.max() <= limit * (1 + 1e-6)
+
+
 def test_the_average_follows_the_weights():
     network = network_of()
     network.theta[...] = 0
