@@ -51,11 +51,20 @@ def divide(settings: Settings, train: ImageSet, validation: ImageSet | None) -> 
     amount = settings.val
     if amount is None and validation is None:
         amount = DEFAULT_VALIDATION if len(train) >= 10 else 0.0
-        notice = "the data has no val split: a tenth of train is set aside (--val 0 trains on all)"
+        notice = (
+            "the data has no val split: a tenth of train is set aside (--val 0 trains on all)"
+            if amount
+            else "the data has no val split and too few images to set some aside: the last "
+            "weights are kept"
+        )
     if amount is not None:
         validation = None
         if amount > 0:
             kept, held_out = stratified_split(train.chosen_labels, amount, settings.seed)
+            if len(held_out) == 0:
+                raise InputError(
+                    f"--val {amount:g} of {len(train)} images is none; take more, or 0 for none."
+                )
             rows = train.rows
             train = ImageSet(train.images, train.labels, rows[kept])
             validation = ImageSet(train.images, train.labels, rows[held_out])
@@ -164,6 +173,8 @@ def make_trainer(
     )
     if settings.schedule == "plateau" and division.validation is None:
         raise InputError("--schedule plateau follows the validation loss; it needs --val above 0.")
+    if settings.early_stopping and division.validation is None:
+        raise InputError("--early-stopping follows the validation images; it needs --val above 0.")
     trainer = Trainer(
         network,
         make_loss(settings, train.chosen_labels, classes),

@@ -28,6 +28,8 @@ from nnlab.training.inference import BLOCK, performance
 from nnlab.training.standardization import Applier
 
 STEP_HISTORY = ("loss", "learning_rate", "gradient_norm")
+# The history of steps has room for so many epochs at first, and for twice as many when it is full.
+FIRST_EPOCHS = 64
 
 
 @dataclass(frozen=True)
@@ -118,9 +120,8 @@ class Trainer:
         rows = max(self.batches.batch_size, BLOCK)
         self.network.reserve(rows)
         self.loss.allocate(rows, self.network.outputs, self.network.dtype)
-        self.step_history = {
-            name: np.empty(self.epochs * self.batches.steps) for name in STEP_HISTORY
-        }
+        room = min(self.epochs, FIRST_EPOCHS) * self.batches.steps
+        self.step_history = {name: np.empty(room) for name in STEP_HISTORY}
         self.epoch_history: dict[str, list[float]] = {}
         self.best_theta = self.network.theta.copy()
         self.best_running = self.network.running.copy()
@@ -154,12 +155,25 @@ class Trainer:
             them step boundaries.
 
         Raises:
-            DivergedError: the loss or a gradient was not finite. The network has the weights of
-                the last whole epoch then.
+            DivergedError: a loss, a gradient or a weight was not finite. The network has the
+                weights of the last whole epoch then.
         """
         while not self.finished:
+            self._make_room()
             yield from self._steps()
-            yield self._finish_epoch()
+            with np.errstate(all="ignore"):  # as in `_steps`
+                done = self._finish_epoch()
+            yield done
+
+    def _make_room(self) -> None:
+        # Before an epoch, so that no step allocates; not for all epochs at once, because a run
+        # that ends with its time limit may have been given any number of them.
+        begun, done = self.counters.epoch + 1, self.steps_done
+        if len(self.step_history["loss"]) < begun * self.batches.steps:
+            for name, values in self.step_history.items():
+                grown = np.empty(min(self.epochs, 2 * begun) * self.batches.steps)
+                grown[:done] = values[:done]
+                self.step_history[name] = grown
 
     def _steps(self) -> Iterator[StepDone]:
         counters, steps = self.counters, self.batches.steps
@@ -239,21 +253,26 @@ class Trainer:
             "train_accuracy": counters.correct / counters.seen,
             "penalty": self.update.penalty.value(network.theta[: network.penalized]),
         }
-        with self.averaged_weights():
-            if self.validation is not None:
+        # The epoch's last step has not been followed by one that would notice.
+        if not np.isfinite(network.theta).all():
+            self._diverged("a weight", counters.epoch, counters.step - 1)
+        is_best = True
+        if self.validation is not None:
+            with self.averaged_weights():
                 measured = performance(network, self.loss, self.applier, self.validation)
-                record["val_loss"], record["val_accuracy"] = measured.loss, measured.accuracy
-                self.schedule.losses.append(measured.loss)
-                rank = (measured.accuracy, -measured.loss)
-                is_best = rank > (counters.best_accuracy, -counters.best_loss)
-            else:
-                is_best = True
-            if is_best:
-                self.best_theta[...] = network.theta
-                self.best_running[...] = network.running
-                counters.best_epoch = counters.epoch + 1
-                counters.best_accuracy = record.get("val_accuracy", -1.0)
-                counters.best_loss = record.get("val_loss", float("inf"))
+            if not isfinite(measured.loss):
+                self._diverged("the validation loss", counters.epoch, counters.step - 1)
+            record["val_loss"], record["val_accuracy"] = measured.loss, measured.accuracy
+            self.schedule.losses.append(measured.loss)
+            rank = (measured.accuracy, -measured.loss)
+            is_best = rank > (counters.best_accuracy, -counters.best_loss)
+        if is_best:
+            average = self.update.average
+            self.best_theta[...] = network.theta if average is None else average
+            self.best_running[...] = network.running
+            counters.best_epoch = counters.epoch + 1
+            counters.best_accuracy = record.get("val_accuracy", -1.0)
+            counters.best_loss = record.get("val_loss", float("inf"))
         self.good_theta[...] = network.theta
         self.good_running[...] = network.running
         record |= {

@@ -174,3 +174,48 @@ def test_hardly_any_images_are_no_traceback(fashion, images):
 def test_plateau_without_validation_is_refused(fashion):
     with pytest.raises(InputError, match="needs --val above 0"):
         trainer_of(fashion[0], schedule="plateau", val=0)
+
+
+def test_early_stopping_without_validation_is_refused(fashion):
+    with pytest.raises(InputError, match="needs --val above 0"):
+        trainer_of(fashion[0], early_stopping=2, val=0)
+
+
+def test_a_validation_share_of_no_image_is_refused(fashion):
+    with pytest.raises(InputError, match=r"--val 0\.0001 of 3000 images is none"):
+        trainer_of(fashion[0], val=0.0001)
+
+
+def test_too_few_images_to_set_some_aside_are_not_said_to_be(fashion):
+    train, _ = fashion
+    division = divide(Settings(), ImageSet.of(train.images[:9], train.labels[:9]), None)
+    assert division.validation is None
+    assert "too few images" in division.notice
+    assert "tenth" not in division.notice
+
+
+@pytest.mark.parametrize("val", [0, 500])
+@pytest.mark.filterwarnings("error")
+def test_divergence_in_the_last_step_is_noticed(fashion, val):
+    # One step an epoch: none follows that would meet the spoilt weights.
+    trainer = trainer_of(
+        fashion[0], model="mlp", optimizer="sgd", lr=3e38, epochs=1, batch_size=3000, val=val,
+        ema=0.5,
+    )  # fmt: skip
+    first = trainer.network.theta.copy()
+    trainer.network.theta *= 100
+    with pytest.raises(DivergedError, match="epoch 1, step 1"):
+        run(trainer)
+    np.testing.assert_array_equal(trainer.network.theta, first)
+    np.testing.assert_array_equal(trainer.best_theta, first)
+
+
+def test_any_number_of_epochs_can_be_asked_for(fashion):
+    trainer = trainer_of(fashion[0], epochs=10**12, limit_train=100, val=50)
+    losses = []
+    for event in trainer.run():
+        losses.append(trainer.step_history["loss"][trainer.steps_done - 1])
+        if event.epoch == 130:
+            break
+    np.testing.assert_array_equal(trainer.step_history["loss"][:130], losses)
+    assert len(trainer.step_history["loss"]) < 300
