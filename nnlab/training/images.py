@@ -52,6 +52,10 @@ class ImageSet:
             )
         if labels.dtype.kind not in "iu":
             raise InputError(f"labels must be whole numbers, not {labels.dtype}.")
+        if min(images.shape[1:]) < 1:
+            raise InputError(f"images of shape {images.shape[1:]} have no pixels.")
+        # Transposed images would be copied whole by every look at their rows.
+        images = np.ascontiguousarray(images)
         if rows is None:
             rows = np.arange(len(images))
         return cls(images, labels.astype(np.int64, copy=False), rows)
@@ -73,7 +77,7 @@ class ImageSet:
     @property
     def flat(self) -> NDArray[np.uint8]:
         """The images as (N, D); a view."""
-        return self.images.reshape(len(self.images), -1)
+        return self.images.reshape(len(self.images), int(np.prod(self.images.shape[1:])))
 
     @property
     def chosen_labels(self) -> NDArray[np.int64]:

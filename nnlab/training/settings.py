@@ -212,7 +212,7 @@ def parse_class_weight(text: str, classes: int) -> list[float] | None:
     """Return the numbers in a text such as ``1,2,0.5``; None for ``none`` and ``balanced``.
 
     Raises:
-        InputError: not one number of at least 0 for each class.
+        InputError: not one number of at least 0 for each class, or all of them 0.
     """
     if text in {"none", "balanced"}:
         return None
@@ -220,10 +220,11 @@ def parse_class_weight(text: str, classes: int) -> list[float] | None:
         weights = [float(part) for part in text.split(",")]
     except ValueError:
         weights = []
-    if len(weights) != classes or not all(_is_number(w) and w >= 0 for w in weights):
+    usable = all(_is_number(w) and w >= 0 for w in weights) and any(weights)
+    if len(weights) != classes or not usable:
         raise InputError(
             f"--class-weight takes none, balanced or {classes} numbers of at least 0 (one a "
-            f"class), not {text!r}."
+            f"class, not all 0), not {text!r}."
         )
     return weights
 

@@ -87,8 +87,14 @@ class TrainedNetwork:
         return self.scores(images).argmax(axis=1)
 
     def evaluate(self, images: Any, labels: Any) -> Metrics:
-        """Measure the network on labelled images."""
+        """Measure the network on labelled images.
+
+        Raises:
+            InputError: no images, images of another shape, or labels that name no class.
+        """
         chosen = self._checked(images, labels)
+        if len(chosen) == 0:
+            raise InputError("there are no images to measure on.")
         scores = scores_of(self.network, self._applier, chosen)
         loss, _ = self.loss(scores, chosen.labels)
         return measure(

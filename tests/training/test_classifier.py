@@ -5,6 +5,7 @@ import pytest
 
 import nnlab
 from nnlab.errors import InputError
+from nnlab.training.images import ImageSet
 
 
 @pytest.fixture(scope="module")
@@ -88,3 +89,21 @@ def test_an_unfitted_classifier_says_so(tmp_path):
         nnlab.Classifier().predict(np.zeros((1, 2, 2), np.uint8))
     with pytest.raises(InputError, match="call fit first"):
         nnlab.Classifier().save(tmp_path / "run.h5")
+
+
+def test_no_images_are_no_traceback(fitted, fashion):
+    _, test = fashion
+    assert fitted.predict(test.images[:0]).shape == (0,)
+    assert fitted.probabilities(test.images[:0]).shape == (0, 10)
+    with pytest.raises(InputError, match="no images to measure on"):
+        fitted.evaluate(test.images[:0], test.labels[:0])
+    with pytest.raises(InputError, match="have no pixels"):
+        nnlab.Classifier().fit(test.images[:, :0], test.labels)
+
+
+def test_transposed_images_are_copied_once(fashion):
+    _, test = fashion
+    turned = ImageSet.of(test.images.transpose(0, 2, 1, 3), test.labels)
+    assert np.shares_memory(turned.flat, turned.images)
+    straight = ImageSet.of(test.images, test.labels)
+    assert np.shares_memory(straight.images, test.images)

@@ -57,7 +57,7 @@ def test_hidden_widths():
     assert parse_hidden(None) == ()
 
 
-@pytest.mark.parametrize("text", ["1,2", "1,2,-3", "a,b,c", "1,2,nan"])
+@pytest.mark.parametrize("text", ["1,2", "1,2,-3", "a,b,c", "1,2,nan", "0,0,0"])
 def test_class_weights_are_one_number_a_class(text):
     with pytest.raises(InputError, match="3 numbers of at least 0"):
         parse_class_weight(text, 3)
