@@ -131,6 +131,12 @@ def _run(arguments: list[str], as_json: bool, debug: bool) -> int:
         return emit_error(EXIT_INTERRUPTED, "stopped.", as_json)
     except BrokenPipeError:
         raise
+    except MemoryError as error:
+        return emit_error(
+            EXIT_USAGE,
+            f"there is not enough memory ({error}); make the model, the batch or the data smaller.",
+            as_json,
+        )
     except Exception as error:
         if debug:
             raise

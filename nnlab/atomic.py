@@ -22,6 +22,19 @@ def refuse_existing(path: Path, force: bool) -> None:
         raise InputError(f"{path} exists already; choose another name or add --force.")
     if not path.parent.is_dir():
         raise InputError(f"the folder {path.parent} does not exist; make it first.")
+    # Now, and not after the hours that its content takes to compute.
+    probe = _temporary(path)
+    try:
+        os.close(os.open(probe, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
+        probe.unlink()
+    except OSError as error:
+        raise InputError(
+            f"cannot write {path}: {error.strerror or error}; choose another place with -o."
+        ) from error
+
+
+def _temporary(path: Path) -> Path:
+    return path.with_name(f"{path.name}.{secrets.token_hex(4)}.tmp")
 
 
 def write_bytes(path: Path, *parts: bytes | memoryview) -> None:
@@ -52,7 +65,7 @@ def staged(path: Path) -> Iterator[Path]:
         InputError: the operating system refused (full disk, no permission, ...), or the block
             raised an `OSError`.
     """
-    temporary = path.with_name(f"{path.name}.{secrets.token_hex(4)}.tmp")
+    temporary = _temporary(path)
     try:
         os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
         yield temporary

@@ -70,6 +70,14 @@ def test_an_error_with_json_is_an_object_too(nnlab, tmp_path):
     assert "none.h5 does not exist" in message
 
 
+def test_too_little_memory_is_no_bug(command_that, capsys):
+    command_that(fail(MemoryError("Unable to allocate 28.9 TiB")))
+    assert main.main(["act"]) == 2
+    err = capsys.readouterr().err
+    assert "not enough memory (Unable to allocate 28.9 TiB)" in err
+    assert "bug" not in err
+
+
 def test_a_bug_is_one_line_with_what_to_do(command_that, capsys):
     command_that(fail(ZeroDivisionError("by zero")))
     assert main.main(["act"]) == 1
