@@ -92,6 +92,8 @@ def read_config(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
             raise InputError(f"{path} is no valid TOML: {error}.") from error
         keys = {key.replace("_", "-"): value for key, value in values.items()}
         around = {key.replace("-", "_"): keys.pop(key) for key in SURROUNDINGS if key in keys}
+        for key, value in around.items():
+            _check_surrounding(path, key.replace("_", "-"), value)
         known = {option_name(entry.name)[2:] for entry in fields(Settings)}
         for key in keys:
             if key not in known:
@@ -106,7 +108,27 @@ def read_config(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
         raise InputError(f"{path} is a run of kind {run.kind}; --config repeats trained networks.")
     known = {entry.name for entry in fields(Settings)}
     chosen = {key: value for key, value in run.config.items() if key in known}
-    return chosen, {"data": run.config.get("data_path")}
+    return _without_defaults(chosen), {"data": run.config.get("data_path")}
+
+
+def _without_defaults(chosen: dict[str, Any]) -> dict[str, Any]:
+    # A run stores its model's loss and its optimizer's rate; with another model or optimizer on
+    # the command line, the other's own defaults hold again.
+    filled = dict.fromkeys(("hidden", "loss", "lr", "weight_decay"))
+    defaults = Settings.of({**chosen, **filled}).resolve()
+    return {
+        key: value
+        for key, value in chosen.items()
+        if key not in filled or value != getattr(defaults, key)
+    }
+
+
+def _check_surrounding(path: Path, key: str, value: Any) -> None:
+    kinds: Any = {"threads": int, "data": str, "output": str}.get(key, (int, float, str))
+    wrong = isinstance(value, bool) or not isinstance(value, kinds)
+    if wrong or (key == "threads" and value < 1):
+        wanted = "a whole number of at least 1, not" if key == "threads" else "no text:"
+        raise InputError(f"{path}: {key} is {wanted} {value!r}.")
 
 
 def resolve_settings(config: Path | None, given: dict[str, Any]) -> tuple[Settings, dict[str, Any]]:

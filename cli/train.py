@@ -127,15 +127,18 @@ def command(
     if output is None:
         raise InputError("the run file is missing: name it with -o RUN.h5.")
     path = expand(str(output), seed=chosen.seed, model=chosen.model)
-    if not resume:
-        refuse_existing(path, force)
+    refuse_existing(path, force or resume)
     machine.limit_blas_threads(machine.thread_count(threads or around.get("threads")))
+    if time_limit is None:
+        time_limit = around.get("time_limit")
+    if checkpoint_every is None:
+        checkpoint_every = around.get("checkpoint_every", "5m")
     plan = Plan(
         output=path,
         command=["nnlab", *sys.argv[1:]],
         resume=resume,
-        time_limit=_seconds(time_limit or around.get("time_limit")),
-        **_checkpoints(checkpoint_every or around.get("checkpoint_every") or "5m"),
+        time_limit=_seconds(time_limit),
+        **_checkpoints(checkpoint_every),
     )
     with open_data(find_data(str(data), root, out.note)) as file, stop_on_signals() as stop:
         training = TrainingData(
@@ -164,7 +167,7 @@ def _seconds(text: Any) -> float | None:
 
 def _checkpoints(text: Any) -> dict[str, Any]:
     text = str(text)
-    if text.isdigit():
+    if text.isdecimal():
         return {"checkpoint_seconds": None, "checkpoint_steps": int(text) or None}
     return {"checkpoint_seconds": _seconds(text)}
 

@@ -155,6 +155,10 @@ def train(settings: Settings, data: TrainingData, plan: Plan) -> Iterator[Event]
             yield Finished(_record(run), already=True)
             return
         run.config |= asdict(settings.resolve())
+        if not trainer.finished:
+            # What was measured was measured on weights that are about to change.
+            run.attributes.pop("result", None)
+            run.evaluations.clear()
     yield Started(
         parameters=len(trainer.network.theta),
         train_images=len(division.train),

@@ -273,3 +273,81 @@ def test_an_existing_run_is_not_replaced_without_force(nnlab, fashion_file, tmp_
     no_folder = nnlab("train", fashion_file, "-o", tmp_path / "none" / "run.h5")
     assert no_folder.code == 2
     assert "does not exist" in no_folder.stderr
+
+
+@pytest.mark.parametrize("resume", [(), ("--resume",)])
+def test_a_place_that_cannot_be_written_is_refused_before_training(
+    nnlab, fashion_file, tmp_path, resume
+):
+    gone = nnlab("train", fashion_file, "-o", tmp_path / "gone" / "run.h5", *resume)
+    assert gone.code == 2
+    assert "does not exist; make it first" in gone.stderr
+    if not os.path.isdir("/proc/self"):
+        pytest.skip("there is no folder that nobody can write to")
+    closed = nnlab("train", fashion_file, "-o", "/proc/self/run.h5", *resume)
+    assert closed.code == 2
+    assert "cannot write /proc/self/run.h5" in closed.stderr
+    assert "epoch" not in closed.stderr
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ('threads = "two"', "threads is a whole number of at least 1, not 'two'"),
+        ("threads = -3", "threads is a whole number of at least 1, not -3"),
+        ("time-limit = 0", "'0' is no duration"),
+        ("checkpoint-every = true", "checkpoint-every is no text: True"),
+        ("output = 5", "output is no text: 5"),
+    ],
+)
+def test_what_surrounds_a_run_is_checked_in_a_configuration_file(
+    nnlab, fashion_file, tmp_path, line, message
+):
+    config = tmp_path / "run.toml"
+    config.write_text(line)
+    done = nnlab("train", fashion_file, "-o", tmp_path / "run.h5", "--config", config)
+    assert done.code == 2
+    assert message in done.stderr
+
+
+def test_no_checkpoints_can_be_said_in_a_configuration_file(tmp_path, monkeypatch, fashion_file):
+    from nnlab.cli import main
+    from nnlab.training import session
+
+    plans = []
+    monkeypatch.setattr(session, "train", lambda *given: plans.append(given[2]) or iter(()))
+    monkeypatch.setattr("nnlab.cli.train._show", lambda *_: {})
+    config = tmp_path / "run.toml"
+    config.write_text("checkpoint-every = 0")
+    arguments = ["train", str(fashion_file), "-o", str(tmp_path / "run.h5")]
+    assert main.main([*arguments, "--config", str(config)]) == 0
+    assert (plans[0].checkpoint_seconds, plans[0].checkpoint_steps) == (None, None)
+
+
+def test_another_model_or_optimizer_than_the_runs_has_its_own_defaults(
+    nnlab, fashion_file, tmp_path
+):
+    svm, other = tmp_path / "svm.h5", tmp_path / "other.h5"
+    arguments = ("--model", "svm", "--epochs", 1, "--l2", 0.01)
+    assert nnlab("train", fashion_file, "-o", svm, *arguments).code == 0
+    done = nnlab("train", "--config", svm, "-o", other, "--model", "softmax", "--optimizer", "sgd")
+    assert done.code == 0, done.stderr
+    with h5py.File(other) as file:
+        config = json.loads(file["config"][()])
+    chosen = {key: config[key] for key in ("model", "loss", "optimizer", "lr", "l2", "epochs")}
+    assert chosen == {
+        "model": "softmax", "loss": "softmax", "optimizer": "sgd", "lr": 0.1, "l2": 0.01,
+        "epochs": 1,
+    }  # fmt: skip
+
+
+def test_going_on_drops_what_was_measured_on_the_old_weights(nnlab, fashion_file, tmp_path):
+    run = tmp_path / "run.h5"
+    arguments = ("train", fashion_file, "-o", run)
+    assert nnlab(*arguments, "--epochs", 1).code == 0
+    assert nnlab("eval", run).code == 0
+    stopped = nnlab(*arguments, "--epochs", 500, "--resume", "--time-limit", "0.01s")
+    assert stopped.code == 75
+    with h5py.File(run) as file:
+        assert "result" not in file
+        assert not len(file.get("evaluations", ()))
