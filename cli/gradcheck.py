@@ -19,9 +19,12 @@ def command(
     ] = None,
     settings: Any = None,
     shape: Annotated[
-        str, typer.Option(metavar="HxWxC", help="Image shape of a fresh model.")
-    ] = "8x8x3",
-    classes: Annotated[int, typer.Option(min=2, help="Classes of a fresh model.")] = 10,
+        str | None,
+        typer.Option(metavar="HxWxC", help="Image shape of a fresh model. \\[default: 8x8x3]"),
+    ] = None,
+    classes: Annotated[
+        int | None, typer.Option(min=2, help="Classes of a fresh model. \\[default: 10]")
+    ] = None,
     images: Annotated[int, typer.Option(min=1, help="Random images to check on.")] = 8,
     entries: Annotated[
         int, typer.Option(min=0, help="Entries of each parameter to check, 0 for all.")
@@ -33,8 +36,8 @@ def command(
 ) -> None:
     """Compare analytic with numerical gradients, parameter by parameter, in float64.
 
-    The relative error is |a - n| / max(|a|, |n|); 1e-7 and below is right, 1e-2 is certainly
-    wrong. Exits with 1 if a parameter fails.
+    The relative error is |a - n| / max(|a|, |n|, a thousandth of the parameter's largest
+    gradient); 1e-7 and below is right, 1e-2 is certainly wrong. Exits with 1 if a parameter fails.
 
     [bold]Examples[/bold]
 
@@ -50,12 +53,15 @@ def command(
     out = Output(as_json)
     limit = entries or None
     if run is not None:
-        if {key for key in settings if key != "seed"}:
-            raise InputError("a run has its own settings; leave the model options out.")
+        if set(settings) - {"seed"} or (config, shape, classes) != (None, None, None):
+            raise InputError(
+                "a run has its own settings; leave the model options, --shape, --classes and "
+                "--config out."
+            )
         checks = check_run(open_run(run), images, limit, settings.get("seed", 0))
     else:
         chosen, _ = resolve_settings(config, settings)
-        checks = check_settings(chosen, _shape(shape), classes, images, limit)
+        checks = check_settings(chosen, _shape(shape or "8x8x3"), classes or 10, images, limit)
     results = list(checks)
     out.table(
         "",

@@ -27,7 +27,14 @@ def test_a_run_passes_and_the_table_names_its_parameters(nnlab, softmax_run):
 
 
 def test_wrong_use_is_one_line_and_2(nnlab, softmax_run):
-    for arguments in ((softmax_run, "--model", "mlp"), ("--shape", "8x8"), ("--shape", "0x1x1")):
+    for arguments in (
+        (softmax_run, "--model", "mlp"),
+        (softmax_run, "--shape", "3x3x3"),
+        (softmax_run, "--classes", "3"),
+        (softmax_run, "--config", softmax_run),
+        ("--shape", "8x8"),
+        ("--shape", "0x1x1"),
+    ):
         done = nnlab("gradcheck", *arguments)
         assert done.code == 2
         assert len(done.stderr.strip().splitlines()) == 1
