@@ -71,7 +71,7 @@ class Model:
     Attributes:
         build: makes the layers.
         loss: the name of its loss in `nnlab.core.losses.LOSSES`.
-        defaults: settings of training that differ from the general ones.
+        defaults: what holds for settings of training that are left open (None).
     """
 
     build: Callable[[Architecture], list[Layer]]
@@ -83,7 +83,7 @@ class Model:
 MODELS: dict[str, Model] = {
     "softmax": Model(_linear_model, "softmax"),
     "svm": Model(_linear_model, "hinge"),
-    "mlp": Model(_mlp, "softmax", {"hidden": (100,)}),
+    "mlp": Model(_mlp, "softmax", {"hidden": "100"}),
 }
 
 

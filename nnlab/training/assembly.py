@@ -149,7 +149,12 @@ def make_trainer(
         division: the images.
         classes: how many.
         standardization: of an earlier part of the same run; None to fit it to the images.
+
+    Raises:
+        InputError: settings, images and classes do not fit together.
     """
+    if classes < 2:
+        raise InputError("there is one class only; a classifier needs at least two.")
     train = division.train
     for images in (train, division.validation):
         if images is not None:

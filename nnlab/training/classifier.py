@@ -167,6 +167,4 @@ def _class_names(
     names = [str(index) for index in range(needed)] if classes is None else list(classes)
     if len(names) < needed:
         raise InputError(f"there are {len(names)} class names and a label {needed - 1}.")
-    if len(names) < 2:
-        raise InputError("there is one class only; a classifier needs at least two.")
     return names

@@ -160,9 +160,12 @@ class Settings:
     def resolve(self) -> "Settings":
         """Return the settings with every default of model, activation and optimizer filled in."""
         rule = OPTIMIZERS[self.optimizer]
-        filled: dict[str, Any] = {"loss": self.loss or MODELS[self.model].loss}
-        if self.model == "mlp" and self.hidden is None:
-            filled["hidden"] = "100"
+        model = MODELS[self.model]
+        filled: dict[str, Any] = {
+            name: value for name, value in model.defaults.items() if getattr(self, name) is None
+        }
+        if self.loss is None:
+            filled["loss"] = model.loss
         if self.lr is None:
             filled["lr"] = rule.default_learning_rate
         if self.weight_decay is None:

@@ -176,6 +176,13 @@ def test_plateau_without_validation_is_refused(fashion):
         trainer_of(fashion[0], schedule="plateau", val=0)
 
 
+def test_one_class_is_nothing_to_choose_between(fashion):
+    train, _ = fashion
+    alike = ImageSet.of(train.images[:50], np.zeros(50, int))
+    with pytest.raises(InputError, match="one class only"):
+        make_trainer(Settings(), divide(Settings(), alike, None), 1)
+
+
 def test_early_stopping_without_validation_is_refused(fashion):
     with pytest.raises(InputError, match="needs --val above 0"):
         trainer_of(fashion[0], early_stopping=2, val=0)
