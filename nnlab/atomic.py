@@ -18,6 +18,8 @@ def refuse_existing(path: Path, force: bool) -> None:
     """Raise `InputError` if `path` exists (without `force`) or can never be written."""
     if path.is_dir():
         raise InputError(f"{path} is a folder; name a file in it.")
+    if path.exists() and not path.is_file():  # a rename would put a file in a device's place
+        raise InputError(f"{path} is no regular file; choose another name.")
     if path.exists() and not force:
         raise InputError(f"{path} exists already; choose another name or add --force.")
     if not path.parent.is_dir():

@@ -351,3 +351,12 @@ def test_going_on_drops_what_was_measured_on_the_old_weights(nnlab, fashion_file
     with h5py.File(run) as file:
         assert "result" not in file
         assert not len(file.get("evaluations", ()))
+
+
+def test_force_replaces_files_alone(nnlab, fashion_file, tmp_path):
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    done = nnlab("train", fashion_file, "-o", pipe, "--epochs", 1, "--force")
+    assert done.code == 2
+    assert "is no regular file" in done.stderr
+    assert pipe.is_fifo()
