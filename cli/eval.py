@@ -61,13 +61,13 @@ def command(
     from nnlab.runs import open_run
 
     out = Output(as_json)
-    if predictions is not None:
-        refuse_existing(predictions, force)
     machine.limit_blas_threads(machine.thread_count(threads))
     loaded = open_run(run)
     source = data or data_of(loaded)
     if not source:
         raise InputError(f"{run} does not say which data it was trained on; name DATA.")
+    if predictions is not None:
+        refuse_existing(predictions, force, run, Path(source).expanduser())
     with open_data(find_data(source, root, out.note)) as file, open_model(loaded) as model:
         part = file.split(split)
         check_same_classes(loaded, file.classes, str(file.path))

@@ -165,9 +165,12 @@ def command(
     out = Output(as_json)
     if ledger_plot is not None and ledger is None:
         raise InputError("--ledger-plot needs --ledger INDEX, the image to draw.")
-    for path in (output, background_plot, ledger_plot, gallery, neighbors):
-        if path is not None:
-            refuse_existing(path, force)
+    results = (output, background_plot, ledger_plot, gallery, neighbors)
+    named = [path for path in results if path is not None]
+    for path in named:
+        refuse_existing(path, force, Path(data).expanduser())
+        if named.count(path) > 1:
+            raise InputError(f"{path} is named for two results; give each its own.")
     settings = Settings(
         ks=DEFAULT_KS if k is None else _numbers(k),
         metric=metric, weights=weights, folds=folds, limit_train=limit_train,

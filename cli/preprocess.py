@@ -144,7 +144,7 @@ def command(
     from nnlab.datasets.preprocess import PreprocessOptions, parse_size, preprocess
 
     out = Output(as_json)
-    refuse_existing(output, force)
+    refuse_existing(output, force, Path(source).expanduser())
     options = PreprocessOptions(
         size=None if size is None else parse_size(size),
         gray=gray,

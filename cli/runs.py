@@ -69,6 +69,8 @@ def command(
     if csv_file is not None and not to_stdout:
         refuse_existing(Path(csv_file), force)
     rows, broken = find_runs(paths or [Path()], verify)
+    if csv_file is not None and not to_stdout:
+        refuse_existing(Path(csv_file), force, *(row.path for row in rows))
     for file in broken:
         out.warn(file.reason)
     if sort is not None or reverse:

@@ -127,7 +127,7 @@ def command(
     if output is None:
         raise InputError("the run file is missing: name it with -o RUN.h5.")
     path = expand(str(output), seed=chosen.seed, model=chosen.model)
-    refuse_existing(path, force or resume)
+    refuse_existing(path, force or resume, Path(str(data)).expanduser())
     machine.limit_blas_threads(machine.thread_count(threads or around.get("threads")))
     if time_limit is None:
         time_limit = around.get("time_limit")

@@ -14,12 +14,20 @@ from pathlib import Path
 from nnlab.errors import InputError
 
 
-def refuse_existing(path: Path, force: bool) -> None:
-    """Raise `InputError` if `path` exists (without `force`) or can never be written."""
+def refuse_existing(path: Path, force: bool, *sources: Path) -> None:
+    """Raise `InputError` if `path` exists (without `force`) or can never be written.
+
+    Args:
+        path: the file to be written.
+        force: an older file of that name may be replaced.
+        sources: what the result is made from; `force` does not replace that.
+    """
     if path.is_dir():
         raise InputError(f"{path} is a folder; name a file in it.")
     if path.exists() and not path.is_file():  # a rename would put a file in a device's place
         raise InputError(f"{path} is no regular file; choose another name.")
+    if path.exists() and any(source.exists() and path.samefile(source) for source in sources):
+        raise InputError(f"{path} is read here; choose another name for the result.")
     if path.exists() and not force:
         raise InputError(f"{path} exists already; choose another name or add --force.")
     if not path.parent.is_dir():

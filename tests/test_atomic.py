@@ -98,3 +98,13 @@ def test_places_that_can_never_be_written_are_refused_even_with_force(tmp_path):
         refuse_existing(tmp_path, force=True)
     with pytest.raises(InputError, match="does not exist; make it first"):
         refuse_existing(tmp_path / "gone" / "file", force=True)
+
+
+def test_what_is_read_is_never_replaced(tmp_path):
+    path, other = tmp_path / "data.h5", tmp_path / "link.h5"
+    path.touch()
+    other.symlink_to(path)
+    for name in (path, other, tmp_path / "." / "data.h5"):
+        with pytest.raises(InputError, match="is read here; choose another name"):
+            refuse_existing(name, True, path)
+    refuse_existing(tmp_path / "new.h5", True, path, tmp_path / "none")

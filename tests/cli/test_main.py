@@ -1,10 +1,13 @@
 """The edge of the program: arguments in, streams and an exit code out."""
 
+import io
 import json
 import subprocess
 import sys
+import tarfile
 
 import pytest
+from PIL import Image
 
 from nnlab._version import __version__
 from nnlab.cli import commands, main
@@ -193,3 +196,45 @@ def test_json_has_no_nan():
     record = finite({"loss": float("nan"), "best": [float("inf"), 1.5], 3: (None, True, "x")})
     assert record == {"loss": None, "best": [None, 1.5], "3": [None, True, "x"]}
     json.dumps(record, allow_nan=False)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        "train DATA -o DATA --epochs 1 --force",
+        "knn-baseline DATA -o DATA --k 1 --limit-train 50 --limit-test 5 --force",
+        "knn-baseline DATA --gallery DATA --k 1 --limit-train 50 --limit-test 5 --force",
+        "eval RUN --predictions RUN --force",
+        "eval RUN DATA --predictions DATA --force",
+        "runs RUN --csv RUN --force",
+        "preprocess TAR -o TAR --force",
+    ],
+)
+def test_force_does_not_replace_what_the_command_reads(
+    nnlab, fashion_file, softmax_run, tmp_path, arguments
+):
+    places = {name: tmp_path / name for name in ("DATA", "RUN", "TAR")}
+    places["DATA"].write_bytes(fashion_file.read_bytes())
+    places["RUN"].write_bytes(softmax_run.read_bytes())
+    picture = io.BytesIO()
+    Image.new("RGB", (8, 8)).save(picture, "PNG")
+    with tarfile.open(places["TAR"], "w") as archive:
+        member = tarfile.TarInfo("cat/1.png")
+        member.size = len(picture.getvalue())
+        archive.addfile(member, io.BytesIO(picture.getvalue()))
+    before = {path: path.read_bytes() for path in places.values()}
+    done = nnlab(*[places.get(word, word) for word in arguments.split()])
+    assert done.code == 2, done.stdout
+    assert "is read here; choose another name" in done.stderr
+    assert before == {path: path.read_bytes() for path in tmp_path.iterdir()}
+
+
+def test_two_results_do_not_share_a_name(nnlab, fashion_file, tmp_path):
+    place = tmp_path / "both.png"
+    done = nnlab(
+        "knn-baseline", fashion_file, "--k", 1, "--limit-train", 50, "--limit-test", 5,
+        "--gallery", place, "-o", place,
+    )  # fmt: skip
+    assert done.code == 2
+    assert "both.png is named for two results" in done.stderr
+    assert not place.exists()
