@@ -10,8 +10,10 @@ on stderr (and a JSON object on stdout with `--json`) and an exit code:
 """
 
 import contextlib
+import errno
 import inspect
 import os
+import signal
 import sys
 from collections.abc import Sequence
 from importlib import import_module
@@ -109,11 +111,40 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stdout.flush()
     except (BrokenPipeError, SystemExit):
         # Whoever read our output has gone (`| head`), which Rich and Typer answer with an exit of
-        # their own. Keep the interpreter's own flush at exit from complaining about it.
-        with contextlib.suppress(OSError):
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        # their own.
+        _forget_stdout()
         return 0
+    except KeyboardInterrupt:  # after the command, which answers its own
+        _forget_stdout()
+        return EXIT_INTERRUPTED
+    except OSError as error:
+        if not _is_of_stdout(error):
+            raise
+        _forget_stdout()
+        reason = f"cannot write to stdout: {error.strerror}; send the result to another place."
+        return emit_error(EXIT_USAGE, reason, as_json=False)
     return code
+
+
+def _is_of_stdout(error: Exception) -> bool:
+    # Files are written by `nnlab.atomic`, which answers in words of its own.
+    full = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+    return isinstance(error, OSError) and error.errno in full and error.filename is None
+
+
+def _forget_stdout() -> None:
+    # Keeps the interpreter's own flush at exit from complaining again.
+    with contextlib.suppress(OSError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _end(code: int, message: str, as_json: bool) -> int:
+    """Say why the command ended; from here on a Ctrl-C changes nothing any more."""
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        return emit_error(code, message, as_json)
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _run(arguments: list[str], as_json: bool, debug: bool) -> int:
@@ -124,31 +155,31 @@ def _run(arguments: list[str], as_json: bool, debug: bool) -> int:
         if not message:  # a bare `nnlab` has shown its help
             return EXIT_USAGE
         path = getattr(getattr(error, "ctx", None), "command_path", "nnlab")
-        return emit_error(EXIT_USAGE, f"{message} See: {path} --help", as_json)
+        return _end(EXIT_USAGE, f"{message} See: {path} --help", as_json)
     except NnlabError as error:
-        return emit_error(error.exit_code, str(error), as_json)
+        return _end(error.exit_code, str(error), as_json)
     except typer.Abort:
-        return emit_error(EXIT_INTERRUPTED, "stopped.", as_json)
+        return _end(EXIT_INTERRUPTED, "stopped.", as_json)
     except BrokenPipeError:
         raise
     except MemoryError as error:
-        return emit_error(
+        return _end(
             EXIT_USAGE,
             f"there is not enough memory ({error}); make the model, the batch or the data smaller.",
             as_json,
         )
     except Exception as error:
-        if debug:
+        if debug or _is_of_stdout(error):
             raise
         kind = type(error).__name__
-        return emit_error(
+        return _end(
             EXIT_BUG,
             f"this is a bug in nnlab {__version__}: {kind}: {error}. Please run it again with "
             f"--debug and report what it prints at {ISSUES}",
             as_json,
         )
     if result == EXIT_INTERRUPTED:
-        return emit_error(EXIT_INTERRUPTED, "stopped by Ctrl-C; nothing was kept.", as_json)
+        return _end(EXIT_INTERRUPTED, "stopped by Ctrl-C; nothing was kept.", as_json)
     return result if isinstance(result, int) else 0
 
 

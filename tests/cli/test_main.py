@@ -2,9 +2,11 @@
 
 import io
 import json
+import signal
 import subprocess
 import sys
 import tarfile
+from pathlib import Path
 
 import pytest
 from PIL import Image
@@ -238,3 +240,34 @@ def test_two_results_do_not_share_a_name(nnlab, fashion_file, tmp_path):
     assert done.code == 2
     assert "both.png is named for two results" in done.stderr
     assert not place.exists()
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+@pytest.mark.parametrize("arguments", ["datasets", "datasets --json", "--help", "nonsense --json"])
+def test_results_that_cannot_be_written_are_one_line(arguments):
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "nnlab.cli", *arguments.split()],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+    assert done.returncode == 2
+    assert "cannot write to stdout: No space left on device" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert "bug" not in done.stderr
+
+
+def test_ctrl_c_while_the_end_is_being_told_changes_nothing(command_that, capsys, monkeypatch):
+    command_that(fail(InterruptedRunError("stopped; the checkpoint is in run.h5.")))
+    tell = main.emit_error
+
+    def interrupted(*arguments):
+        signal.raise_signal(signal.SIGINT)
+        return tell(*arguments)
+
+    monkeypatch.setattr(main, "emit_error", interrupted)
+    before = signal.getsignal(signal.SIGINT)
+    assert main.main(["act"]) == 75
+    assert capsys.readouterr().err == "nnlab: stopped; the checkpoint is in run.h5.\n"
+    assert signal.getsignal(signal.SIGINT) is before
