@@ -32,6 +32,8 @@ from nnlab.errors import NnlabError
 EXIT_BUG = 1
 EXIT_USAGE = 2
 EXIT_INTERRUPTED = 130
+# What the system says of a path that the user chose, anywhere.
+REFUSALS = {errno.EACCES, errno.EPERM, errno.ENAMETOOLONG, errno.ELOOP, errno.EROFS}
 ISSUES = "https://github.com/nnlab-toolkit/nnlab/issues"
 
 
@@ -171,6 +173,12 @@ def _run(arguments: list[str], as_json: bool, debug: bool) -> int:
     except Exception as error:
         if debug or _is_of_stdout(error):
             raise
+        if isinstance(error, OSError) and error.errno in REFUSALS and error.filename is not None:
+            return _end(
+                EXIT_USAGE,
+                f"{error.filename} cannot be used: {error.strerror}; choose another place.",
+                as_json,
+            )
         kind = type(error).__name__
         return _end(
             EXIT_BUG,

@@ -1,5 +1,6 @@
 """The edge of the program: arguments in, streams and an exit code out."""
 
+import errno
 import io
 import json
 import signal
@@ -271,3 +272,24 @@ def test_ctrl_c_while_the_end_is_being_told_changes_nothing(command_that, capsys
     assert main.main(["act"]) == 75
     assert capsys.readouterr().err == "nnlab: stopped; the checkpoint is in run.h5.\n"
     assert signal.getsignal(signal.SIGINT) is before
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        PermissionError(errno.EACCES, "Permission denied", "secret/photos"),
+        OSError(errno.ENAMETOOLONG, "File name too long", "secret/photos"),
+        OSError(errno.ELOOP, "Too many levels of symbolic links", "secret/photos"),
+    ],
+)
+def test_a_place_that_the_system_refuses_is_no_bug(command_that, capsys, error):
+    command_that(fail(error))
+    assert main.main(["act"]) == 2
+    expected = f"nnlab: secret/photos cannot be used: {error.strerror}; choose another place.\n"
+    assert capsys.readouterr().err == expected
+
+
+def test_a_name_too_long_is_one_line(nnlab, fashion_file, tmp_path):
+    done = nnlab("train", fashion_file, "-o", tmp_path / ("x" * 300))
+    assert done.code == 2
+    assert "File name too long" in done.stderr
