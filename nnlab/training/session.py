@@ -6,9 +6,12 @@ step boundary when it is told to or when its time is over.
 
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
+from math import isfinite
 from pathlib import Path
 from time import monotonic
 from typing import Any
+
+import numpy as np
 
 from nnlab.errors import DivergedError, InputError, InterruptedRunError
 from nnlab.runs import Run, open_run
@@ -169,8 +172,10 @@ def train(settings: Settings, data: TrainingData, plan: Plan) -> Iterator[Event]
         notices=notices,
     )
 
-    def save() -> None:
+    def save(diverged: bool = False) -> None:
         store(trainer, run)
+        if diverged:
+            run.attributes["progress"]["diverged"] = True
         run.save(plan.output)
 
     saved, saved_steps = monotonic(), trainer.steps_done
@@ -196,15 +201,19 @@ def train(settings: Settings, data: TrainingData, plan: Plan) -> Iterator[Event]
                     yield CheckpointFailed(str(error))
                 saved, saved_steps = monotonic(), trainer.steps_done
     except DivergedError:
-        store(trainer, run)
-        run.attributes["progress"]["diverged"] = True
-        run.save(plan.output)
+        save(diverged=True)
         raise
 
     counters, network = trainer.counters, trainer.network
-    with trainer.best_weights():
+    with trainer.best_weights(), np.errstate(all="ignore"):
         measured = performance(network, trainer.loss, trainer.applier, division.train)
         penalty = trainer.update.penalty.value(network.theta[: network.penalized])
+    if not isfinite(measured.loss):
+        save(diverged=True)
+        raise DivergedError(
+            "training diverged: the trained weights have no finite loss; try a smaller --lr, "
+            "--clip, or another --init."
+        )
     run.attributes["result"] = {
         "parameters": len(network.theta),
         "train_loss": measured.loss,

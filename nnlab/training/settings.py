@@ -44,7 +44,10 @@ def _is_number(value: Any) -> bool:
 
 POSITIVE = (lambda value: _is_number(value) and value > 0, "a number above 0")
 NOT_NEGATIVE = (lambda value: _is_number(value) and value >= 0, "a number of at least 0")
-COUNT = (lambda value: isinstance(value, int) and value >= 1, "a whole number of at least 1")
+COUNT = (
+    lambda value: isinstance(value, int) and 1 <= value < 2**63,  # what HDF5 holds
+    "a whole number of at least 1 that fits in 64 bits",
+)
 COUNT_OR_NONE = (lambda value: isinstance(value, int) and value >= 0, "a whole number, 0 for none")
 SHARE = (lambda value: _is_number(value) and 0 <= value < 1, "at least 0 and below 1")
 

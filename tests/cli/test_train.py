@@ -228,6 +228,7 @@ def test_a_configuration_file_speaks_before_the_defaults_and_after_the_options(
         (("--model", "cnn"), "--model is one of softmax, svm, mlp"),
         (("--epochs", "0"), "--epochs is a whole number of at least 1"),
         (("--epochs", "many"), "--epochs"),
+        (("--epochs", str(2**63)), "--epochs is a whole number of at least 1 that fits in 64 bits"),
         (("--lr", "-1"), "--lr is a number above 0"),
         (("--hidden", "10"), "--hidden belongs to --model mlp"),
         (("--model", "mlp", "--hidden", "a"), "--hidden takes widths"),
@@ -360,3 +361,13 @@ def test_force_replaces_files_alone(nnlab, fashion_file, tmp_path):
     assert done.code == 2
     assert "is no regular file" in done.stderr
     assert pipe.is_fifo()
+
+
+def test_weights_without_a_finite_loss_are_no_result(nnlab, fashion_file, tmp_path):
+    done = nnlab(
+        "train", fashion_file, "-o", tmp_path / "run.h5", "--optimizer", "sgd", "--lr", 1e38,
+        "--batch-size", 2000, "--epochs", 1, "--val", 0, "--json",
+    )  # fmt: skip
+    assert done.code == 3, done.stdout
+    assert "diverged" in done.json["error"]["message"]
+    assert "Warning" not in done.stderr

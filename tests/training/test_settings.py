@@ -11,7 +11,7 @@ from nnlab.training.settings import Settings, parse_class_weight, parse_hidden
     ("values", "message"),
     [
         ({"model": "cnn"}, "--model is one of softmax, svm, mlp, not 'cnn'"),
-        ({"epochs": 0}, "--epochs is a whole number of at least 1, not 0"),
+        ({"epochs": 0}, "--epochs is a whole number of at least 1 that fits in 64 bits, not 0"),
         ({"epochs": 1.5}, "--epochs is a whole number"),
         ({"epochs": True}, "--epochs is a whole number"),
         ({"batch_size": -1}, "--batch-size is a whole number of at least 1"),
