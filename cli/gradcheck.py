@@ -7,9 +7,11 @@ import typer
 
 from nnlab.cli.output import Output
 from nnlab.cli.settings_options import resolve_settings, with_settings
+from nnlab.training.settings import DESCENT
 
 
-@with_settings
+# How a model is trained makes no difference to its gradients.
+@with_settings(leave_out=(DESCENT, "val", "limit_train", "augment", "dtype"))
 def command(
     run: Annotated[
         Path | None,

@@ -2,7 +2,7 @@
 
 import inspect
 import tomllib
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import MISSING, Field, fields
 from pathlib import Path
 from typing import Annotated, Any, get_type_hints
@@ -16,15 +16,37 @@ from nnlab.training.settings import Settings, option_name
 SURROUNDINGS = ("data", "output", "time-limit", "checkpoint-every", "threads")
 
 
-def with_settings(command: Callable[..., Any]) -> Callable[..., Any]:
+def with_settings(
+    leave_out: Collection[str] = (),
+) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Give a command one option for each setting; it receives those given as `settings`.
 
     The command's own parameter `settings` is replaced by the options, in the order of the table.
     An option that was not given is left out, so that a configuration file can speak first.
+
+    Args:
+        leave_out: settings, or panels of them, that mean nothing to the command.
     """
+
+    def give(command: Callable[..., Any]) -> Callable[..., Any]:
+        return _with_options(
+            command,
+            [
+                entry
+                for entry in fields(Settings)
+                if entry.name not in leave_out and entry.metadata["panel"] not in leave_out
+            ],
+        )
+
+    return give
+
+
+def _with_options(
+    command: Callable[..., Any], entries: Collection[Field[Any]]
+) -> Callable[..., Any]:
     own = inspect.signature(command)
     hints = get_type_hints(Settings)
-    added = [_parameter(entry, hints[entry.name]) for entry in fields(Settings)]
+    added = [_parameter(entry, hints[entry.name]) for entry in entries]
     names = [parameter.name for parameter in added]
 
     def wrapped(**values: Any) -> Any:

@@ -13,7 +13,7 @@ from nnlab.cli.settings_options import resolve_settings, with_settings
 SURROUNDINGS = "Run"
 
 
-@with_settings
+@with_settings()
 def command(
     data: Annotated[
         str | None,

@@ -266,7 +266,7 @@ class Update:
         max_norm: bound on the norm of the weights into each unit.
         averaging: factor of the exponential moving average of theta, 0 for none. Early on
             ``(1 + t) / (10 + t)`` is used where it is smaller, so that the average does not
-            remember the first values.
+            remember the first values. Running statistics (batch normalization) are not averaged.
     """
 
     network: Network

@@ -8,7 +8,7 @@ covers the steps after it.
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from math import cos, pi
+from math import cos, inf, pi
 
 # A schedule's course: the step since warm-up's end and how many steps follow it in all (both
 # counts), the schedule with its options -> the factor.
@@ -23,12 +23,12 @@ def _constant(step: int, steps: int, schedule: "Schedule") -> float:  # noqa: AR
 def _step(step: int, steps: int, schedule: "Schedule") -> float:  # noqa: ARG001
     """Multiply by `decay` (default 0.1) after every `decay_epochs` epochs (default: a third)."""
     epoch = step // schedule.steps_per_epoch
-    return float(schedule.factor ** (epoch // schedule.period))
+    return _power(schedule.factor, epoch // schedule.period)
 
 
 def _exponential(step: int, steps: int, schedule: "Schedule") -> float:  # noqa: ARG001
     """Multiply by `decay` (default 0.95) after every epoch."""
-    return float(schedule.factor ** (step // schedule.steps_per_epoch))
+    return _power(schedule.factor, step // schedule.steps_per_epoch)
 
 
 def _cosine(step: int, steps: int, schedule: "Schedule") -> float:  # noqa: ARG001
@@ -59,7 +59,14 @@ def _plateau(step: int, steps: int, schedule: "Schedule") -> float:  # noqa: ARG
         waited += 1
         if waited > schedule.patience:
             reductions, waited = reductions + 1, 0
-    return float(schedule.factor**reductions)
+    return _power(schedule.factor, reductions)
+
+
+def _power(factor: float, exponent: int) -> float:
+    try:
+        return float(factor**exponent)
+    except OverflowError:
+        return inf  # a rate that makes training diverge, which is found and said
 
 
 # One entry a schedule: how it runs, and its own default of `decay`.

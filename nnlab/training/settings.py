@@ -9,11 +9,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
+import numpy as np
+
 from nnlab.core.activations import ACTIVATIONS
 from nnlab.core.initializers import INITIALIZERS
 from nnlab.core.losses import LOSSES
 from nnlab.core.models import MODELS
-from nnlab.core.optimizers import OPTIMIZERS
+from nnlab.core.optimizers import OPTIMIZERS, SGD
 from nnlab.core.schedules import SCHEDULES
 from nnlab.errors import InputError
 from nnlab.training.augmentation import augmentation_help
@@ -152,9 +154,10 @@ class Settings:
             _check(entry, getattr(self, entry.name))
         if self.batch_norm and self.layer_norm:
             raise InputError("--batch-norm and --layer-norm exclude each other; take one.")
-        if self.momentum is not None and self.optimizer not in {"sgd", "momentum", "nesterov"}:
+        with_momentum = [name for name, rule in OPTIMIZERS.items() if issubclass(rule, SGD)]
+        if self.momentum is not None and self.optimizer not in with_momentum:
             raise InputError(
-                f"--momentum belongs to sgd, momentum and nesterov; {self.optimizer} has none."
+                f"--momentum belongs to {', '.join(with_momentum)}; {self.optimizer} has none."
             )
         if self.hidden is not None and self.model != "mlp":
             raise InputError(f"--hidden belongs to --model mlp; {self.model} has no hidden layers.")
@@ -242,7 +245,9 @@ def option_name(name: str) -> str:
 
 def _plain(key: str, value: Any) -> Any:
     # A configuration file may say hidden = [512, 256], or 100.
-    if key in {"hidden", "class_weight", "augment"} and isinstance(value, list):
+    if isinstance(value, np.generic):
+        value = value.item()
+    if key in {"hidden", "class_weight", "augment"} and isinstance(value, list | tuple):
         return ",".join(str(item) for item in value)
     if key == "hidden" and isinstance(value, int):
         return str(value)

@@ -65,6 +65,11 @@ def test_a_run_of_one_step_an_epoch_has_a_rate(kind, epochs):
     assert np.all(rates(kind, epochs=epochs, steps=1) > 0)
 
 
+@pytest.mark.parametrize("kind", ["step", "exponential"])
+def test_a_rate_beyond_all_numbers_is_infinite(kind):
+    assert Schedule(kind, 1.0, 100, 1, decay=1e300, decay_epochs=1).rate(99) == np.inf
+
+
 def test_an_unknown_schedule_is_refused():
     with pytest.raises(ValueError, match="unknown schedule 'linear'"):
         Schedule("linear", 0.1, 1, 1)

@@ -1,5 +1,6 @@
 """Settings: every wrong value is one line that names the option."""
 
+import numpy as np
 import pytest
 
 from nnlab.errors import InputError
@@ -41,6 +42,13 @@ def test_keys_may_be_written_as_options_or_as_names():
     assert Settings.of({"batch-size": 32}) == Settings.of({"batch_size": 32})
     assert Settings.of({"model": "mlp", "hidden": [512, 256]}).hidden == "512,256"
     assert Settings.of({"model": "mlp", "hidden": 100}).hidden == "100"
+
+
+def test_numpys_numbers_and_tuples_are_as_good():
+    given = Settings.of(
+        {"model": "mlp", "lr": np.float32(0.5), "epochs": np.int64(3), "hidden": (8, 4)}
+    )
+    assert (given.lr, given.epochs, given.hidden) == (0.5, 3, "8,4")
 
 
 def test_resolving_fills_in_what_the_model_and_the_optimizer_decide():
