@@ -102,6 +102,16 @@ def nnlab(
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code."""
+    before = signal.getsignal(signal.SIGINT)
+    try:
+        return _main(arguments)
+    finally:
+        # The program ends here, with Ctrl-C ignored; a caller in Python goes on.
+        if arguments is not None:
+            signal.signal(signal.SIGINT, before)
+
+
+def _main(arguments: Sequence[str] | None) -> int:
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     as_json = "--json" in arguments
     # Wherever it stands: who is told to "run it again with --debug" appends it.
@@ -111,6 +121,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         code = _run(arguments, as_json, debug)
         sys.stdout.flush()
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
     except (BrokenPipeError, SystemExit):
         # Whoever read our output has gone (`| head`), which Rich and Typer answer with an exit of
         # their own.
@@ -142,11 +153,8 @@ def _forget_stdout() -> None:
 
 def _end(code: int, message: str, as_json: bool) -> int:
     """Say why the command ended; from here on a Ctrl-C changes nothing any more."""
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
-    try:
-        return emit_error(code, message, as_json)
-    finally:
-        signal.signal(signal.SIGINT, before)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    return emit_error(code, message, as_json)
 
 
 def _run(arguments: list[str], as_json: bool, debug: bool) -> int:

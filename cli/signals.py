@@ -25,6 +25,7 @@ def stop_on_signals() -> Iterator[StopFlag]:
 
     Further signals change nothing, except a second Ctrl-C at a terminal: it ends the process at
     once. That harms no file, because files only ever change by a rename.
+    A signal that was ignored when the process began stays ignored.
     """
     flag = StopFlag()
     at_terminal = sys.stdin is not None and sys.stdin.isatty()
@@ -34,7 +35,12 @@ def stop_on_signals() -> Iterator[StopFlag]:
             os._exit(130)
         flag.reason = flag.reason or signal.Signals(number).name
 
-    numbers = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)
+    # A shell starts its background jobs with Ctrl-C ignored: it is meant for someone else.
+    numbers = [
+        number
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)
+        if signal.getsignal(number) != signal.SIG_IGN
+    ]
     before = {number: signal.signal(number, handle) for number in numbers}
     try:
         yield flag

@@ -3,8 +3,6 @@
 import json
 import os
 import signal
-import subprocess
-import sys
 import time
 
 import h5py
@@ -90,26 +88,18 @@ def test_the_same_command_gives_the_same_weights_bit_for_bit(nnlab, fashion_file
     assert same(runs[0], runs[2])
 
 
-def start(*arguments):
-    return subprocess.Popen(
-        [sys.executable, "-m", "nnlab.cli", *map(str, arguments)],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-    )
-
-
 LONG = ("--model", "mlp", "--hidden", "64", "--dropout", "0.2", "--batch-norm", "--ema", "0.9",
         "--batch-size", 20, "--schedule", "cosine")  # fmt: skip
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGUSR1])
-def test_a_stopped_run_goes_on_to_the_very_same_weights(nnlab, fashion_file, tmp_path, number):
+def test_a_stopped_run_goes_on_to_the_very_same_weights(
+    nnlab, start_nnlab, fashion_file, tmp_path, number
+):
     whole, parts = tmp_path / "whole.h5", tmp_path / "parts.h5"
     settings = (*LONG, "--epochs", 40)
     assert nnlab("train", fashion_file, "-o", whole, *settings).code == 0
-    process = start("train", fashion_file, "-o", parts, *settings, "--json")
+    process = start_nnlab("train", fashion_file, "-o", parts, *settings, "--json")
     for line in process.stderr:
         if line.startswith("epoch"):
             break
@@ -152,10 +142,10 @@ def test_a_checkpoint_is_a_run_that_eval_takes(nnlab, fashion_file, tmp_path):
     assert nnlab("eval", run, "--json").json["n"] == 500
 
 
-def test_a_killed_run_has_its_last_checkpoint(nnlab, fashion_file, tmp_path):
+def test_a_killed_run_has_its_last_checkpoint(nnlab, start_nnlab, fashion_file, tmp_path):
     run = tmp_path / "run.h5"
     settings = (*LONG, "--epochs", 20, "--checkpoint-every", 30)
-    process = start("train", fashion_file, "-o", run, *settings)
+    process = start_nnlab("train", fashion_file, "-o", run, *settings)
     while not run.exists():
         time.sleep(0.005)
     os.kill(process.pid, signal.SIGKILL)
