@@ -137,7 +137,7 @@ def command(
         output=path,
         command=["nnlab", *sys.argv[1:]],
         resume=resume,
-        time_limit=_seconds(time_limit),
+        time_limit=_seconds(time_limit, "--time-limit"),
         **_checkpoints(checkpoint_every),
     )
     with open_data(find_data(str(data), root, out.note)) as file, stop_on_signals() as stop:
@@ -159,17 +159,17 @@ def _images(kind: Any, file: Any, split: str) -> Any:
     return kind.of(part.images, part.labels)
 
 
-def _seconds(text: Any) -> float | None:
+def _seconds(text: Any, option: str) -> float | None:
     from nnlab.training.durations import parse_duration
 
-    return None if text is None else parse_duration(str(text))
+    return None if text is None else parse_duration(str(text), option)
 
 
 def _checkpoints(text: Any) -> dict[str, Any]:
     text = str(text)
     if text.isdecimal():
         return {"checkpoint_seconds": None, "checkpoint_steps": int(text) or None}
-    return {"checkpoint_seconds": _seconds(text)}
+    return {"checkpoint_seconds": _seconds(text, "--checkpoint-every")}
 
 
 def _show(events: Any, out: Output, settings: Any, data: str) -> dict[str, Any]:

@@ -27,8 +27,10 @@ def find_image_files(paths: Iterable[Path]) -> list[Path]:
             if not inside:
                 raise InputError(f"{path} holds no images ({', '.join(SUFFIXES)}).")
             found += inside
-        elif path.exists():
+        elif path.is_file():
             found.append(path)
+        elif path.exists():
+            raise InputError(f"{path} is no regular file.")
         else:
             raise InputError(f"{path} does not exist.")
     return found

@@ -55,5 +55,5 @@ def _value(template: str, field: str, given: dict[str, str | None]) -> str:
     value = os.environ.get(variable) if variable else given[field]
     if value is None:
         missing = f"{variable} is not set" if variable else f"there is no {field} here"
-        raise InputError(f"{template}: {{{field}}} cannot be filled, {missing}.")
+        raise InputError(f"{template}: {{{field}}} cannot be filled, {missing}; leave it out here.")
     return value

@@ -10,8 +10,12 @@ _PATTERN = re.compile(
 )
 
 
-def parse_duration(text: str) -> float:
+def parse_duration(text: str, option: str = "") -> float:
     """Return the seconds that a text such as ``5m`` or ``1h30m`` means; a bare number is seconds.
+
+    Args:
+        text: the duration.
+        option: what it was given for, to be named in an error.
 
     Raises:
         InputError: it means none, or none above 0.
@@ -22,7 +26,8 @@ def parse_duration(text: str) -> float:
         float(part) * unit for part, unit in zip(parts, SECONDS.values(), strict=False) if part
     )
     if not seconds > 0:
-        raise InputError(f"{text!r} is no duration; write 90s, 5m or 1h30m.")
+        where = f"{option}: " if option else ""
+        raise InputError(f"{where}{text!r} is no duration; write 90s, 5m or 1h30m.")
     return seconds
 
 

@@ -50,6 +50,7 @@ COUNT = (
     lambda value: isinstance(value, int) and 1 <= value < 2**63,  # what HDF5 holds
     "a whole number of at least 1 that fits in 64 bits",
 )
+SEED = (lambda value: isinstance(value, int) and value >= 0, "a whole number of at least 0")
 COUNT_OR_NONE = (lambda value: isinstance(value, int) and value >= 0, "a whole number, 0 for none")
 SHARE = (lambda value: _is_number(value) and 0 <= value < 1, "at least 0 and below 1")
 
@@ -146,7 +147,7 @@ class Settings:
         DATA,
         f"Random changes of the training images, such as flip,shift=2: {augmentation_help()}.",
     )
-    seed: int = _setting(0, DATA, "Decides every random number.", check=COUNT_OR_NONE)
+    seed: int = _setting(0, DATA, "Decides every random number.", check=SEED)
     dtype: str = _setting("float32", DATA, "Type of all numbers.", ("float32", "float64"))
 
     def __post_init__(self) -> None:
@@ -159,8 +160,18 @@ class Settings:
             raise InputError(
                 f"--momentum belongs to {', '.join(with_momentum)}; {self.optimizer} has none."
             )
-        if self.hidden is not None and self.model != "mlp":
-            raise InputError(f"--hidden belongs to --model mlp; {self.model} has no hidden layers.")
+        if "hidden" not in MODELS[self.model].defaults:
+            for name in ("hidden", "dropout", "batch_norm", "layer_norm"):
+                if getattr(self, name):
+                    raise InputError(
+                        f"{option_name(name)} belongs to --model mlp; {self.model} has no hidden "
+                        "layers."
+                    )
+        loss = self.loss or MODELS[self.model].loss
+        if self.label_smoothing and loss != "softmax":
+            raise InputError(f"--label-smoothing belongs to --loss softmax, not to {loss}.")
+        if self.delta != 1.0 and loss == "softmax":
+            raise InputError("--delta is the margin of the hinge losses; softmax has none.")
         parse_hidden(self.hidden)
 
     def resolve(self) -> "Settings":
