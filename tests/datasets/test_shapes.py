@@ -9,6 +9,8 @@ from nnlab.datasets import shapes
 from nnlab.errors import InputError
 
 FEW = {"train": 400, "test": 200, "test_swapped": 200}
+# Of seed 0 and FEW: figures stay comparable over machines and versions while this stands.
+DIGEST = "a68f004982c9983db3287b9e54dbedf1c1a82773beb3ccb0b856ae00750fc73e"
 
 
 @pytest.fixture(scope="module")
@@ -26,8 +28,9 @@ def digest(drawn):
 
 
 def test_the_seed_decides_every_byte(drawn):
-    assert digest(shapes.generate(0, counts=FEW)) == digest(drawn)
-    assert digest(shapes.generate(1, counts=FEW)) != digest(drawn)
+    assert digest(drawn) == DIGEST
+    assert digest(shapes.generate(0, counts=FEW)) == DIGEST
+    assert digest(shapes.generate(1, counts=FEW)) != DIGEST
 
 
 def test_a_split_does_not_depend_on_the_others(drawn):
