@@ -9,6 +9,9 @@ BENCH := .venv-bench
 TEST_WORKERS ?= 2
 # A data file of photographs for the benchmark of the nearest neighbours.
 PHOTOS ?=
+# setuptools greets every editable install with a banner that a newcomer would take for a fault.
+INSTALL = -m pip install --quiet --disable-pip-version-check
+INSTALL_HERE = PYTHONWARNINGS=ignore $(BIN)/python $(INSTALL)
 PYTEST = OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(TEST_WORKERS) --dist loadgroup
 
 .DEFAULT_GOAL := help
@@ -50,9 +53,9 @@ format: $(VENV)/.installed-lint
 
 # mypy cannot follow folders that install under another name; it reads what users install.
 types: $(TYPES)/.made
-	$(TYPES)/bin/python -m pip install --quiet --disable-pip-version-check '.[types]'
+	$(TYPES)/bin/python $(INSTALL) '.[types]'
 	rm -rf build  # what an earlier build left would be installed again
-	$(TYPES)/bin/python -m pip install --quiet --disable-pip-version-check --force-reinstall --no-deps .
+	$(TYPES)/bin/python $(INSTALL) --force-reinstall --no-deps .
 	$(TYPES)/bin/mypy --config-file pyproject.toml --cache-dir $(CURDIR)/.mypy_cache -p nnlab
 
 bench: $(BENCH)/.installed
@@ -68,23 +71,23 @@ clean:
 %/.made:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 		{ echo 'nnlab needs Python 3.11 or newer; name one: make PYTHON=python3.12 demo'; exit 2; }
-	$(PYTHON) -m venv $* 2>/dev/null || { rm -rf $* && $(PYTHON) -m venv --without-pip $* && \
+	$(PYTHON) -m venv $* >/dev/null 2>&1 || { rm -rf $* && $(PYTHON) -m venv --without-pip $* && \
 		$(PYTHON) -m pip --quiet --python $*/bin/python install pip; }
 	touch $@
 
 $(VENV)/.installed: $(VENV)/.made pyproject.toml
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e .
+	$(INSTALL_HERE) -e .
 	touch $@
 
 $(VENV)/.installed-%: $(VENV)/.installed
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[$*]'
+	$(INSTALL_HERE) -e '.[$*]'
 	touch $@
 
 # The oracle's tests are tests: they need both.
 $(VENV)/.installed-oracle: $(VENV)/.installed-test
 
 $(BENCH)/.installed: $(BENCH)/.made pyproject.toml benchmarks/requirements.txt
-	$(BENCH)/bin/python -m pip install --quiet --disable-pip-version-check -e . -r benchmarks/requirements.txt
+	PYTHONWARNINGS=ignore $(BENCH)/bin/python $(INSTALL) -e . -r benchmarks/requirements.txt
 	touch $@
 
 .PRECIOUS: %/.made
