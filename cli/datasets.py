@@ -1,10 +1,10 @@
 """`nnlab datasets`."""
 
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+from nnlab.cli.options import AsJson, Root
 from nnlab.cli.output import Output, percent
 
 
@@ -13,16 +13,8 @@ def command(
         str | None,
         typer.Argument(help="Show all that is known about this data set.", metavar="NAME"),
     ] = None,
-    root: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="DIR",
-            help="Where known data sets lie. \\[default: NNLAB_DATA or the user's data folder]",
-        ),
-    ] = None,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Print one JSON object on stdout.")
-    ] = False,
+    root: Root = None,
+    as_json: AsJson = False,
 ) -> None:
     """List the known data sets and what is on this machine.
 

@@ -5,6 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
+from nnlab.cli.options import AsJson, Root
 from nnlab.cli.output import Output
 
 # What it means that there is no value.
@@ -22,16 +23,8 @@ def command(
         bool,
         typer.Option("--measure", help="Time a matrix product too, and check it; a second."),
     ] = False,
-    root: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="DIR",
-            help="Where known data sets lie. \\[default: NNLAB_DATA or the user's data folder]",
-        ),
-    ] = None,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Print one JSON object on stdout.")
-    ] = False,
+    root: Root = None,
+    as_json: AsJson = False,
 ) -> None:
     """Show what this machine gives nnlab to work with.
 

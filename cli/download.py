@@ -1,10 +1,10 @@
 """`nnlab download`."""
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from nnlab.cli.options import AsJson, Root
 from nnlab.cli.output import Output
 
 
@@ -19,16 +19,8 @@ def command(
             help="Take the files from here instead of the usual mirrors.",
         ),
     ] = None,
-    root: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="DIR",
-            help="Where known data sets lie. \\[default: NNLAB_DATA or the user's data folder]",
-        ),
-    ] = None,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Print one JSON object on stdout.")
-    ] = False,
+    root: Root = None,
+    as_json: AsJson = False,
 ) -> None:
     """Fetch the files of known data sets and verify them.
 

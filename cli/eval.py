@@ -5,6 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
+from nnlab.cli.options import AsJson, Force, Root, Threads
 from nnlab.cli.output import Output, percent
 
 # A confusion matrix wider than this is in the JSON and the run file, not on the terminal.
@@ -27,16 +28,10 @@ def command(
     save: Annotated[
         bool, typer.Option("--save/--no-save", help="Store the evaluation in the run file.")
     ] = True,
-    threads: Annotated[
-        int | None, typer.Option(min=1, help="Compute with so many threads.")
-    ] = None,
-    root: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Where known data sets lie.")
-    ] = None,
-    force: Annotated[
-        bool, typer.Option("--force", help="Replace an existing file of predictions.")
-    ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    threads: Threads = None,
+    root: Root = None,
+    force: Force = False,
+    as_json: AsJson = False,
 ) -> None:
     """Measure a trained model on a data split.
 

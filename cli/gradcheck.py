@@ -5,6 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
+from nnlab.cli.options import AsJson
 from nnlab.cli.output import Output
 from nnlab.cli.settings_options import resolve_settings, with_settings
 from nnlab.training.settings import DESCENT
@@ -34,7 +35,7 @@ def command(
     config: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Settings from a TOML or run file.")
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Compare analytic with numerical gradients, parameter by parameter, in float64.
 

@@ -7,11 +7,12 @@ from typing import Annotated, Any
 
 import typer
 
+from nnlab.cli.options import AsJson, Force, Root, Threads
 from nnlab.cli.output import Output, percent
 
 SEARCH = "Search"
 INSIGHT = "Looking inside"
-SURROUNDINGS = "Run"
+RUN = "Run"
 LINE_SECONDS = 10.0
 
 
@@ -23,7 +24,7 @@ def command(
         Path | None,
         typer.Option(
             "--output", "-o", metavar="RUN.h5", help="Keep the result as a run file, for eval "
-            "and predict.", rich_help_panel=SURROUNDINGS,
+            "and predict.", rich_help_panel=RUN,
         ),
     ] = None,
     k: Annotated[
@@ -110,31 +111,10 @@ def command(
     seed: Annotated[
         int, typer.Option(min=0, help="Which images go to which part.", rich_help_panel=SEARCH)
     ] = 0,
-    threads: Annotated[
-        int | None,
-        typer.Option(
-            min=1, help="Compute with so many threads. \\[default: what the process may use]",
-            rich_help_panel=SURROUNDINGS,
-        ),
-    ] = None,
-    root: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="DIR",
-            help="Where known data sets lie. \\[default: NNLAB_DATA or the user's data folder]",
-            rich_help_panel=SURROUNDINGS,
-        ),
-    ] = None,
-    force: Annotated[
-        bool,
-        typer.Option("--force", help="Replace existing files.", rich_help_panel=SURROUNDINGS),
-    ] = False,
-    as_json: Annotated[
-        bool,
-        typer.Option(
-            "--json", help="Print one JSON object on stdout.", rich_help_panel=SURROUNDINGS
-        ),
-    ] = False,
+    threads: Threads = None,
+    root: Root = None,
+    force: Force = False,
+    as_json: AsJson = False,
 ) -> None:  # fmt: skip
     """Classify by the nearest training images.
 

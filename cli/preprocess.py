@@ -5,11 +5,11 @@ from typing import Annotated, Any
 
 import typer
 
+from nnlab.cli.options import AsJson, Force, Root
 from nnlab.cli.output import Output
 
 IMAGES = "Images"
 SPLITS = "Splits"
-SURROUNDINGS = "Surroundings"
 # A table of more classes than this would push the rest off the screen.
 CLASSES_SHOWN = 20
 FILES_SHOWN = 10
@@ -97,29 +97,12 @@ def command(
             "--source",
             metavar="DIR or URL",
             help="Of a known name: take its files from this folder, or fetch them from this URL.",
-            rich_help_panel=SURROUNDINGS,
+            rich_help_panel=IMAGES,
         ),
     ] = None,
-    root: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="DIR",
-            help="Where known data sets lie. \\[default: NNLAB_DATA or the user's data folder]",
-            rich_help_panel=SURROUNDINGS,
-        ),
-    ] = None,
-    force: Annotated[
-        bool,
-        typer.Option(
-            "--force", help="Replace an existing data file.", rich_help_panel=SURROUNDINGS
-        ),
-    ] = False,
-    as_json: Annotated[
-        bool,
-        typer.Option(
-            "--json", help="Print one JSON object on stdout.", rich_help_panel=SURROUNDINGS
-        ),
-    ] = False,
+    root: Root = None,
+    force: Force = False,
+    as_json: AsJson = False,
 ) -> None:
     """Turn images of any known format into a data file.
 

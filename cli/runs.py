@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
+from nnlab.cli.options import AsJson, Force
 from nnlab.cli.output import Output
 
 
@@ -39,10 +40,8 @@ def command(
             "--verify", help="Check every byte of every file; else only what the table shows."
         ),
     ] = False,
-    force: Annotated[bool, typer.Option("--force", help="Replace an existing CSV file.")] = False,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Print one JSON object on stdout.")
-    ] = False,
+    force: Force = False,
+    as_json: AsJson = False,
 ) -> None:
     """Compare runs in one table.
 

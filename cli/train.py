@@ -7,10 +7,11 @@ from typing import Annotated, Any
 
 import typer
 
+from nnlab.cli.options import AsJson, Force, Root, Threads
 from nnlab.cli.output import Output, percent
 from nnlab.cli.settings_options import resolve_settings, with_settings
 
-SURROUNDINGS = "Run"
+RUN = "Run"
 
 
 @with_settings()
@@ -26,7 +27,7 @@ def command(
             "-o",
             metavar="RUN.h5",
             help="The run file. It may contain {model}, {seed}, {job}, {task}.",
-            rich_help_panel=SURROUNDINGS,
+            rich_help_panel=RUN,
         ),
     ] = None,
     settings: Any = None,
@@ -35,7 +36,7 @@ def command(
         typer.Option(
             metavar="FILE",
             help="Settings from a TOML file (keys are option names), or those of a run file.",
-            rich_help_panel=SURROUNDINGS,
+            rich_help_panel=RUN,
         ),
     ] = None,
     time_limit: Annotated[
@@ -43,7 +44,7 @@ def command(
         typer.Option(
             metavar="TIME",
             help="Stop after so long with a checkpoint, such as 90s, 5m, 1h30m.",
-            rich_help_panel=SURROUNDINGS,
+            rich_help_panel=RUN,
         ),
     ] = None,
     checkpoint_every: Annotated[
@@ -52,43 +53,21 @@ def command(
             metavar="TIME",
             help="Save a checkpoint so often: a time such as 5m, or a number of steps; 0 for "
             "none. \\[default: 5m]",
-            rich_help_panel=SURROUNDINGS,
+            rich_help_panel=RUN,
         ),
     ] = None,
-    threads: Annotated[
-        int | None,
-        typer.Option(
-            min=1,
-            help="Compute with so many threads. \\[default: what the process may use]",
-            rich_help_panel=SURROUNDINGS,
-        ),
-    ] = None,
+    threads: Threads = None,
     resume: Annotated[
         bool,
         typer.Option(
             "--resume",
             help="Go on from the run file; start afresh if it is not there.",
-            rich_help_panel=SURROUNDINGS,
+            rich_help_panel=RUN,
         ),
     ] = False,
-    force: Annotated[
-        bool,
-        typer.Option("--force", help="Replace an existing run file.", rich_help_panel=SURROUNDINGS),
-    ] = False,
-    root: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="DIR",
-            help="Where known data sets lie. \\[default: NNLAB_DATA or the user's data folder]",
-            rich_help_panel=SURROUNDINGS,
-        ),
-    ] = None,
-    as_json: Annotated[
-        bool,
-        typer.Option(
-            "--json", help="Print one JSON object on stdout.", rich_help_panel=SURROUNDINGS
-        ),
-    ] = False,
+    force: Force = False,
+    root: Root = None,
+    as_json: AsJson = False,
 ) -> None:
     """Train a softmax classifier, a linear SVM or an MLP.
 
