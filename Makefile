@@ -51,12 +51,13 @@ format: $(VENV)/.installed-lint
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-# mypy cannot follow folders that install under another name; it reads what users install.
+# mypy cannot follow folders that install under another name; it reads what users install, from
+# another folder: here, `nnlab` would be the source tree without its commands and data sets.
 types: $(TYPES)/.made
 	$(TYPES)/bin/python $(INSTALL) '.[types]'
 	rm -rf build  # what an earlier build left would be installed again
 	$(TYPES)/bin/python $(INSTALL) --force-reinstall --no-deps .
-	$(TYPES)/bin/mypy --config-file pyproject.toml --cache-dir $(CURDIR)/.mypy_cache -p nnlab
+	cd $(TYPES) && bin/mypy --config-file ../pyproject.toml --cache-dir ../.mypy_cache -p nnlab
 
 bench: $(BENCH)/.installed
 	$(BENCH)/bin/python benchmarks/startup.py

@@ -1,10 +1,11 @@
 """`nnlab predict`."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
+from nnlab.cli.options import AsJson, Threads
 from nnlab.cli.output import Output, percent
 
 # So many images are decoded and classified together: folders of any size take little memory.
@@ -17,10 +18,8 @@ def command(
         list[Path], typer.Argument(help="Image files, or folders of them.", show_default=False)
     ],
     top: Annotated[int, typer.Option(min=1, help="Name so many classes an image.")] = 3,
-    threads: Annotated[
-        int | None, typer.Option(min=1, help="Compute with so many threads.")
-    ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    threads: Threads = None,
+    as_json: AsJson = False,
 ) -> None:
     """Classify image files.
 
@@ -43,7 +42,7 @@ def command(
     machine.limit_blas_threads(machine.thread_count(threads))
     loaded = open_run(run)
     paths = find_image_files(images)
-    predictions = []
+    predictions: list[dict[str, Any]] = []
     with open_model(loaded) as model:
         for start in range(0, len(paths), BLOCK):
             block = paths[start : start + BLOCK]

@@ -271,13 +271,14 @@ def _dots(u: Floats, v: Floats, phase: Floats) -> Floats:
 
 
 def _rings(u: Floats, v: Floats, phase: Floats) -> Floats:
-    return (np.sin(2 * np.pi * (4 * _radial_fade(u, v, phase) + phase[:, :1, None])) > 0) * 1.0
+    waves = np.sin(2 * np.pi * (4 * _radial_fade(u, v, phase) + phase[:, :1, None]))
+    return (waves > 0).astype(np.float64)
 
 
 def _grid(u: Floats, v: Floats, phase: Floats) -> Floats:
     x = (u * 4 + phase[:, :1, None]) % 1.0
     y = (v * 4 + phase[:, 1:, None]) % 1.0
-    return (np.minimum(x, y) < 0.25) * 1.0
+    return (np.minimum(x, y) < 0.25).astype(np.float64)
 
 
 def _plain(u: Floats, v: Floats, phase: Floats) -> Floats:  # noqa: ARG001
