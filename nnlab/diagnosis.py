@@ -22,8 +22,6 @@ OPTIONAL = {
     "optuna": "hyper-parameter search",
     "mpi4py": "training on several nodes",
     "onnx": "export of trained models",
-    "matplotlib": "figures",
-    "jinja2": "reports",
 }
 LITTLE_SPACE = 2**30
 LITTLE_MEMORY = 2**30

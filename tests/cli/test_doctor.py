@@ -30,7 +30,7 @@ def test_facts_are_those_of_this_machine(nnlab, free, tmp_path):
         str(tmp_path / "new" / "root"), False, True,
     )  # fmt: skip
     assert not (tmp_path / "new").exists()  # it looks and makes nothing
-    assert set(facts["optional"]) == {"optuna", "mpi4py", "onnx", "matplotlib", "jinja2"}
+    assert set(facts["optional"]) == {"optuna", "mpi4py", "onnx"}
     for part in facts["optional"].values():
         assert (part["version"] is None) == ("pip install" in (part["install"] or ""))
 

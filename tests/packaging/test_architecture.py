@@ -43,6 +43,7 @@ ALLOWED = {
         "nnlab.stratify",
         "nnlab.datasets",
     ),
+    "nnlab.pages": (*BASE, "nnlab.pages"),
     "nnlab.runs": (*BASE, "nnlab.runs"),
     "nnlab.training": (*BASE, "nnlab.core", "nnlab.runs", "nnlab.training"),
 }
@@ -134,7 +135,10 @@ def loaded_by(*arguments: str) -> set[str]:
 
 @pytest.mark.parametrize("arguments", [("--help",), ("--version",), ()])
 def test_the_help_page_loads_nothing_slow(arguments):
-    slow = {"numpy", "h5py", "rich", "numba", "PIL", "scipy", "tqdm", "pooch", "pydoc"}
+    slow = {
+        "numpy", "h5py", "rich", "numba", "PIL", "scipy", "tqdm", "pooch", "pydoc", "jinja2",
+        "matplotlib",
+    }  # fmt: skip
     assert not loaded_by(*arguments) & slow
 
 
