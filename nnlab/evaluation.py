@@ -1,19 +1,18 @@
-"""What surrounds an evaluation: the right classes, the run file, the table of predictions."""
+"""What surrounds an evaluation: the right classes, the run file, what is said about it."""
 
-import csv
-import io
 from collections.abc import Sequence
-from pathlib import Path
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from nnlab.atomic import write_bytes
 from nnlab.errors import FileFormatError, InputError
-from nnlab.metrics import Metrics, measure
+from nnlab.metrics import Metrics
 from nnlab.neighbors import restore
+from nnlab.predictions import Predictions
 from nnlab.runs import Run, open_run
+from nnlab.significance import PairedComparison, accuracy_interval
 
 
 class NeighborModel:
@@ -47,11 +46,11 @@ class NeighborModel:
         """Return the elected class (N,)."""
         return self._classifier.predict(images)
 
-    def evaluate(self, images: NDArray[np.uint8], labels: NDArray[np.int64]) -> Metrics:
-        """Measure the classifier on labelled images; it has no loss of its own."""
+    def answers(self, images: NDArray[np.uint8], labels: NDArray[np.int64]) -> Predictions:
+        """Classify labelled images, with one search; there are no scores and no loss."""
         votes = self.probabilities(images)
         # Of equal shares the smallest class is elected: what argmax does.
-        return measure(labels, votes.argmax(axis=1), len(self.classes), probabilities=votes)
+        return Predictions(labels, votes.argmax(axis=1), votes)
 
 
 def data_of(run: Run) -> str:
@@ -95,26 +94,64 @@ def store_evaluation(run: Run, data: str, split: str, metrics: Metrics) -> str:
     return ""
 
 
-def predictions_table(
-    path: Path,
+def parse_tops(text: str | None) -> tuple[int, ...]:
+    """Return the numbers in a text such as ``1,3``; none for None.
+
+    Raises:
+        InputError: something in it is not a whole number of at least 1.
+    """
+    try:
+        counts = () if text is None else tuple(int(part) for part in text.split(","))
+    except ValueError:
+        counts = (0,)
+    if any(count < 1 for count in counts):
+        raise InputError(f"--top takes whole numbers of at least 1, such as 1,3, not {text!r}.")
+    return counts
+
+
+def evaluation_record(
+    predictions: Predictions,
+    metrics: Metrics,
     classes: Sequence[str],
-    labels: NDArray[np.int64],
-    predicted: NDArray[np.int64],
-) -> None:
-    """Write a CSV file with one line an image: index, true class, predicted class.
+    confidence: float,
+    tops: Sequence[int] = (),
+) -> dict[str, Any]:
+    """Return what `nnlab eval --json` says about one model on one split.
 
     Args:
-        path: the file.
+        predictions: the model's answers.
+        metrics: what was measured on them.
         classes: the names of the classes.
-        labels: (N,) true classes.
-        predicted: (N,) predicted classes.
+        confidence: of the interval of the accuracy.
+        tops: for which K the share of images with the true class among the K most probable is
+            wanted.
     """
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["index", "class", "predicted"])
-    for index, (true, guess) in enumerate(zip(labels, predicted, strict=True)):
-        writer.writerow([index, classes[true], classes[guess]])
-    write_bytes(path, text.getvalue().encode())
+    interval = accuracy_interval(metrics.correct, metrics.n, confidence)
+    record = {**metrics.record(classes), "accuracy_interval": asdict(interval)}
+    if tops:
+        record["top_accuracy"] = {str(count): predictions.top_accuracy(count) for count in tops}
+    return record
+
+
+def comparison_in_words(comparison: PairedComparison, first: str, second: str) -> str:
+    """Say what McNemar's test found, in one line.
+
+    Args:
+        comparison: the result.
+        first: the name of the first model.
+        second: the name of the second model.
+    """
+    differ = comparison.only_first + comparison.only_second
+    counts = (
+        f"{first} alone is right on {comparison.only_first:,} images, {second} alone on "
+        f"{comparison.only_second:,}; McNemar's test: p = {comparison.p_value:.3g}"
+    )
+    if differ == 0:
+        return f"{first} and {second} are right on the very same images."
+    if not comparison.significant:
+        return f"{counts}: the difference may well be chance."
+    better, worse = (first, second) if comparison.difference > 0 else (second, first)
+    return f"{counts}: {better} is better than {worse}, and not by chance alone."
 
 
 def most_probable(

@@ -1,7 +1,7 @@
 """How well predictions agree with the truth: one measurement, as plain numbers and arrays."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
@@ -9,6 +9,46 @@ from numpy.typing import ArrayLike, NDArray
 
 TOP = 5
 CALIBRATION_BINS = 15
+# So many of the most confident mistakes are remembered: enough to look at.
+MISTAKES_KEPT = 24
+
+
+@dataclass(frozen=True, eq=False)
+class Reliability:
+    """How sure the model was and how often it was right, by bins of its top probability.
+
+    Attributes:
+        count: (B,) images of each of B intervals of equal width of [0, 1].
+        confidence: (B,) their mean top probability; 0 for an empty bin.
+        accuracy: (B,) the share of them that was classified right; 0 for an empty bin.
+    """
+
+    count: NDArray[np.int64]
+    confidence: NDArray[np.float64]
+    accuracy: NDArray[np.float64]
+
+    @property
+    def error(self) -> float:
+        """The expected calibration error: the mean over images of |accuracy - confidence|."""
+        gap = np.abs(self.accuracy - self.confidence)
+        return float(self.count @ gap / self.count.sum())
+
+
+@dataclass(frozen=True, eq=False)
+class Mistakes:
+    """The wrong answers that the model was surest of, the surest first.
+
+    Attributes:
+        index: (M,) which images of the split.
+        label: (M,) their true classes.
+        predicted: (M,) the classes given.
+        probability: (M,) the probabilities given to those.
+    """
+
+    index: NDArray[np.int64]
+    label: NDArray[np.int64]
+    predicted: NDArray[np.int64]
+    probability: NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,13 +64,17 @@ class Metrics:
         top5_accuracy: share of the images whose true class is among the five most probable, of
             equally probable ones those with the lower index; None without probabilities, and for
             fewer than five classes, where it would always be 1.
-        expected_calibration_error: see `calibration_error`; None without probabilities.
+        expected_calibration_error: see `reliability`; None without probabilities.
         precision: (K,) share of the images predicted as a class that are of it; 0 for a class
             that is never predicted.
         recall: (K,) share of a class's images that are found; 0 for a class without images.
         f1: (K,) harmonic mean of precision and recall; 0 where both are 0.
         support: (K,) images of each class.
         confusion_matrix: (K, K) counts; rows are true classes, columns predicted ones.
+        brier_score: see `brier_score`; None without probabilities.
+        hinge_loss: see `hinge_loss`; None without scores.
+        reliability: what the calibration error is made of; None without probabilities.
+        mistakes: the most confident ones; None without probabilities.
     """
 
     n: int
@@ -44,6 +88,31 @@ class Metrics:
     f1: NDArray[np.float64]
     support: NDArray[np.int64]
     confusion_matrix: NDArray[np.int64]
+    brier_score: float | None = None
+    hinge_loss: float | None = None
+    reliability: Reliability | None = None
+    mistakes: Mistakes | None = None
+
+    @property
+    def correct(self) -> int:
+        """How many images were classified right."""
+        return int(self.confusion_matrix.diagonal().sum())
+
+    def mean(self, weighted: bool) -> dict[str, float]:
+        """Return the means of precision, recall and F1 over the classes.
+
+        Args:
+            weighted: every class counts as its images do; else every class that has images or
+                was predicted counts the same, as scikit-learn has it.
+        """
+        if weighted:
+            weights = self.support
+        else:
+            weights = (self.support + self.confusion_matrix.sum(axis=0) > 0).astype(np.int64)
+        return {
+            name: float(getattr(self, name) @ weights / weights.sum())
+            for name in ("precision", "recall", "f1")
+        }
 
     def record(self, classes: Sequence[str]) -> dict[str, Any]:
         """Return the metrics as plain values, by the keys of `nnlab eval --json`.
@@ -59,6 +128,10 @@ class Metrics:
             "log_loss": self.log_loss,
             "top5_accuracy": self.top5_accuracy,
             "expected_calibration_error": self.expected_calibration_error,
+            "brier_score": self.brier_score,
+            "hinge_loss": self.hinge_loss,
+            "macro": self.mean(weighted=False),
+            "weighted": self.mean(weighted=True),
             "per_class": [
                 {
                     "class": name,
@@ -70,7 +143,28 @@ class Metrics:
                 for name, precision, recall, f1, support in rows
             ],
             "confusion_matrix": self.confusion_matrix.tolist(),
+            "reliability": _columns(self.reliability),
+            "mistakes": None if self.mistakes is None else self._mistakes(classes),
         }
+
+    def _mistakes(self, classes: Sequence[str]) -> list[dict[str, Any]]:
+        return [
+            {
+                "index": index,
+                "class": classes[label],
+                "predicted": classes[predicted],
+                "probability": probability,
+            }
+            for index, label, predicted, probability in zip(
+                *(_columns(self.mistakes) or {}).values(), strict=True
+            )
+        ]
+
+
+def _columns(part: Reliability | Mistakes | None) -> dict[str, Any] | None:
+    if part is None:
+        return None
+    return {entry.name: getattr(part, entry.name).tolist() for entry in fields(part)}
 
 
 def measure(
@@ -79,6 +173,9 @@ def measure(
     class_count: int,
     probabilities: ArrayLike | None = None,
     loss: float | None = None,
+    scores: NDArray[Any] | None = None,
+    delta: float = 1.0,
+    rows: NDArray[np.int64] | None = None,
 ) -> Metrics:
     """Compare predictions with the truth.
 
@@ -88,6 +185,9 @@ def measure(
         class_count: K.
         probabilities: (N, K), each row sums to 1.
         loss: the model's own mean data loss, kept as it is.
+        scores: (N, K) what the probabilities were made of, for the hinge loss.
+        delta: margin of the hinge loss.
+        rows: (N,) which images of the split these are, if not all; mistakes are named by them.
 
     Raises:
         ValueError: shapes that do not fit, no images, or a class outside the range.
@@ -103,6 +203,7 @@ def measure(
         chance = chance.astype(np.float64)
     if chance is not None and chance.shape != (len(truth), class_count):
         raise ValueError(f"probabilities of shape {chance.shape} for {len(truth)} images")
+    bins = None if chance is None else reliability(guess == truth, chance.max(axis=1))
     return Metrics(
         n=len(truth),
         accuracy=float(hits.sum() / len(truth)),
@@ -111,14 +212,16 @@ def measure(
         top5_accuracy=(
             None if chance is None or class_count < TOP else top_accuracy(truth, chance, TOP)
         ),
-        expected_calibration_error=(
-            None if chance is None else calibration_error(guess == truth, chance.max(axis=1))
-        ),
+        expected_calibration_error=None if bins is None else bins.error,
         precision=_ratio(hits, chosen),
         recall=_ratio(hits, support),
         f1=_ratio(2 * hits, chosen + support),
         support=support,
         confusion_matrix=matrix,
+        brier_score=None if chance is None else brier_score(truth, chance),
+        hinge_loss=None if scores is None else hinge_loss(truth, scores, delta),
+        reliability=bins,
+        mistakes=None if chance is None else _surest_mistakes(truth, guess, chance, rows),
     )
 
 
@@ -153,14 +256,46 @@ def top_accuracy(labels: NDArray[np.int64], probabilities: NDArray[Any], count: 
     return float((ahead.sum(axis=1) < count).mean())
 
 
-def calibration_error(
-    right: NDArray[np.bool_], confidence: NDArray[Any], bins: int = CALIBRATION_BINS
-) -> float:
-    """Return the expected calibration error: how far confidence is from accuracy.
+def brier_score(labels: NDArray[np.int64], probabilities: NDArray[Any]) -> float:
+    """Return the mean over images of ``sum_k (p_k - [k is the true class])^2``, from 0 to 2.
 
-    The images are sorted into `bins` intervals of equal width, open to the left, by their top
-    probability; the error is the mean over images of |accuracy - mean confidence| of their
-    interval (Guo et al. 2017, "On Calibration of Modern Neural Networks", equation 3).
+    The definition for any number of classes (Brier 1950, "Verification of forecasts expressed in
+    terms of probability"); for two classes it is twice what the binary form gives.
+
+    Args:
+        labels: (N,).
+        probabilities: (N, K).
+    """
+    of_truth = probabilities[np.arange(len(labels)), labels].astype(np.float64)
+    squares = np.einsum("ij,ij->i", probabilities, probabilities, dtype=np.float64)
+    return float((squares - 2 * of_truth + 1).mean())
+
+
+def hinge_loss(labels: NDArray[np.int64], scores: NDArray[Any], delta: float = 1.0) -> float:
+    """Return the mean over images of ``sum_{j != y} max(0, s_j - s_y + delta)``.
+
+    Weston and Watkins' form, not divided by the number of classes, like the loss that SVMs are
+    trained with here.
+
+    Args:
+        labels: (N,).
+        scores: (N, K).
+        delta: the margin.
+    """
+    of_truth = scores[np.arange(len(labels)), labels].astype(np.float64)
+    margins = np.maximum(scores - (of_truth - delta)[:, None], 0.0)
+    # The right class's own term is delta.
+    return float(margins.sum(axis=1).mean() - delta)
+
+
+def reliability(
+    right: NDArray[np.bool_], confidence: NDArray[Any], bins: int = CALIBRATION_BINS
+) -> Reliability:
+    """Sort images into bins by their confidence.
+
+    The bins are `bins` intervals of equal width, open to the left; the mean over images of
+    |accuracy - mean confidence| of their bin is the expected calibration error (Guo et al. 2017,
+    "On Calibration of Modern Neural Networks", equation 3).
 
     Args:
         right: (N,) whether the predicted class is the true one.
@@ -169,8 +304,31 @@ def calibration_error(
     """
     edges = np.arange(1, bins) / bins
     place = np.searchsorted(edges, confidence, side="left")
-    gap = np.bincount(place, right.astype(np.float64) - confidence, minlength=bins)
-    return float(np.abs(gap).sum() / len(right))
+    count = np.bincount(place, minlength=bins)
+    return Reliability(
+        count=count,
+        confidence=_ratio(np.bincount(place, confidence, minlength=bins), count),
+        accuracy=_ratio(np.bincount(place, right, minlength=bins), count),
+    )
+
+
+def _surest_mistakes(
+    truth: NDArray[np.int64],
+    guess: NDArray[np.int64],
+    chance: NDArray[Any],
+    rows: NDArray[np.int64] | None,
+) -> Mistakes:
+    wrong = np.flatnonzero(guess != truth)
+    probability = chance[wrong, guess[wrong]].astype(np.float64)
+    # Stable: of equally sure mistakes those with the lower index come first.
+    order = np.argsort(-probability, kind="stable")[:MISTAKES_KEPT]
+    chosen = wrong[order]
+    return Mistakes(
+        index=chosen if rows is None else rows[chosen],
+        label=truth[chosen],
+        predicted=guess[chosen],
+        probability=probability[order],
+    )
 
 
 def _classes(values: ArrayLike, class_count: int) -> NDArray[np.int64]:

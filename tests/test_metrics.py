@@ -6,6 +6,7 @@ import warnings
 import numpy as np
 import pytest
 from sklearn import metrics as reference
+from sklearn.calibration import calibration_curve
 from sklearn.datasets import load_digits
 from sklearn.linear_model import LogisticRegression
 
@@ -55,6 +56,65 @@ def test_calibration_error_agrees_with_its_definition(digits):
     assert found > 0.01
 
 
+def test_means_over_classes_agree_with_scikit_learn(digits):
+    labels, predicted, _ = digits
+    few = labels < 3  # other classes are predicted, or do not occur at all
+    for truth, guess in ((labels, predicted), (labels[few], predicted[few]), (labels[:4], [1] * 4)):
+        found = measure(truth, guess, 10)
+        for weighted, name in ((False, "macro"), (True, "weighted")):
+            expected = reference.precision_recall_fscore_support(
+                truth, guess, average=name, zero_division=0
+            )
+            np.testing.assert_allclose(list(found.mean(weighted).values()), expected[:3])
+
+
+def test_the_brier_score_agrees_with_scikit_learn(digits):
+    labels, predicted, probabilities = digits
+    expected = reference.brier_score_loss(labels, probabilities, scale_by_half=False)
+    found = measure(labels, predicted, 10, probabilities)
+    assert found.brier_score == pytest.approx(expected, rel=1e-12)
+
+
+def test_the_hinge_loss_agrees_with_its_definition():
+    rng = np.random.default_rng(0)
+    scores, labels = rng.normal(size=(40, 6)).astype(np.float32) * 3, rng.integers(0, 6, 40)
+    expected = np.mean([
+        sum(max(0.0, float(s[j]) - float(s[y]) + 2.5) for j in range(6) if j != y)
+        for s, y in zip(scores, labels, strict=True)
+    ])  # fmt: skip
+    found = measure(labels, scores.argmax(axis=1), 6, scores=scores, delta=2.5)
+    assert found.hinge_loss == pytest.approx(expected, rel=1e-6)
+    two = measure([0, 1, 1], [0, 1, 0], 2, scores=(two_scores := rng.normal(size=(3, 2))))
+    binary = reference.hinge_loss([0, 1, 1], two_scores[:, 1] - two_scores[:, 0])
+    assert two.hinge_loss == pytest.approx(binary, rel=1e-12)
+
+
+def test_reliability_agrees_with_scikit_learn(digits):
+    labels, predicted, probabilities = digits
+    found = measure(labels, predicted, 10, probabilities).reliability
+    share, confidence = calibration_curve(labels == predicted, probabilities.max(axis=1), n_bins=15)
+    filled = found.count > 0
+    np.testing.assert_allclose(found.accuracy[filled], share)
+    np.testing.assert_allclose(found.confidence[filled], confidence)
+    assert found.count.sum() == len(labels)
+
+
+def test_the_most_confident_mistakes_come_first(digits):
+    labels, predicted, probabilities = digits
+    found = measure(labels, predicted, 10, probabilities).mistakes
+    assert len(found.index) == 24
+    assert (labels[found.index] == found.label).all()
+    assert (predicted[found.index] == found.predicted).all()
+    assert (found.label != found.predicted).all()
+    wrong = np.flatnonzero(labels != predicted)
+    surest = wrong[probabilities[wrong].max(axis=1).argmax()]
+    assert found.index[0] == surest
+    assert (np.diff(found.probability) <= 0).all()
+    rows = np.arange(len(labels)) * 3
+    named = measure(labels, predicted, 10, probabilities, rows=rows).mistakes
+    np.testing.assert_array_equal(named.index, 3 * found.index)
+
+
 def test_by_hand():
     labels, predicted = [0, 0, 0, 1, 1, 2], [0, 0, 1, 1, 0, 1]
     found = measure(labels, predicted, 4)
@@ -83,6 +143,7 @@ def test_top_five_of_fewer_than_five_classes_is_none():
 def test_without_probabilities_what_needs_them_is_none():
     found = measure([0, 1], [0, 1], 10)
     assert found.log_loss is found.top5_accuracy is found.expected_calibration_error is None
+    assert found.brier_score is found.hinge_loss is found.reliability is found.mistakes is None
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
@@ -109,7 +170,8 @@ def test_record_has_the_keys_of_eval():
     assert record["confusion_matrix"] == [[1, 0], [1, 0]]
     assert list(record) == [
         "n", "accuracy", "loss", "log_loss", "top5_accuracy", "expected_calibration_error",
-        "per_class", "confusion_matrix",
+        "brier_score", "hinge_loss", "macro", "weighted", "per_class", "confusion_matrix",
+        "reliability", "mistakes",
     ]  # fmt: skip
 
 

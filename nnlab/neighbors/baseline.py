@@ -229,7 +229,11 @@ def baseline(
         predicted=predicted,
         neighbors=found,
         metrics=measure(
-            used_labels, predicted, class_count, votes / votes.sum(axis=1, keepdims=True)
+            used_labels,
+            predicted,
+            class_count,
+            votes / votes.sum(axis=1, keepdims=True),
+            rows=test_rows,
         ),
         seconds=seconds,
         cross_validation_seconds=between - started if folds else 0.0,

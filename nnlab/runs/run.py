@@ -16,7 +16,7 @@ gives the same bytes (see `nnlab.runs.container`).
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime
 from operator import itemgetter
 from pathlib import Path
@@ -29,7 +29,7 @@ from numpy.typing import NDArray
 
 from nnlab import hdf5
 from nnlab._version import __version__
-from nnlab.metrics import Metrics
+from nnlab.metrics import Metrics, Mistakes, Reliability
 from nnlab.runs import container
 
 Plain = str | int | float | bool
@@ -39,8 +39,14 @@ RESERVED = {"command", "config", "model", "classes", "history", "evaluations", c
 SERIES = ("epoch", "step")
 NUMBERS = (
     "n", "accuracy", "loss", "log_loss", "top5_accuracy", "expected_calibration_error",
+    "brier_score", "hinge_loss",
 )  # fmt: skip
 ARRAYS = ("precision", "recall", "f1", "support", "confusion_matrix")
+# What an evaluation may have besides: a group of arrays each.
+TABLES: dict[str, type[Reliability] | type[Mistakes]] = {
+    "reliability": Reliability,
+    "mistakes": Mistakes,
+}
 
 
 def _now() -> str:
@@ -182,13 +188,23 @@ def _write_metrics(group: h5py.Group, metrics: Metrics) -> None:
             group.attrs[name] = value
     for name in ARRAYS:
         group.create_dataset(name, data=getattr(metrics, name))
+    for name, kind in TABLES.items():
+        table = getattr(metrics, name)
+        if table is not None:
+            for column in fields(kind):
+                group[f"{name}/{column.name}"] = getattr(table, column.name)
 
 
 def _read_metrics(group: h5py.Group) -> Metrics:
     record = hdf5.read_attributes(group)
     numbers = {name: None if name not in record else float(record[name]) for name in NUMBERS[1:]}
     arrays = {name: group[name][()] for name in ARRAYS}
-    return Metrics(n=int(record["n"]), **numbers, **arrays)  # type: ignore[arg-type]
+    tables = {
+        name: kind(**{column.name: group[name][column.name][()] for column in fields(kind)})
+        for name, kind in TABLES.items()
+        if name in group
+    }
+    return Metrics(n=int(record["n"]), **numbers, **arrays, **tables)  # type: ignore[arg-type]
 
 
 def _free(path: str) -> str:

@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 from nnlab.core.losses import Loss, loss_from_spec, probabilities
 from nnlab.core.network import Network
 from nnlab.errors import FileFormatError, InputError
-from nnlab.metrics import Metrics, measure
+from nnlab.metrics import Metrics
+from nnlab.predictions import Predictions
 from nnlab.runs import Run
 from nnlab.training.images import ImageSet
 from nnlab.training.inference import scores_of
@@ -86,8 +87,8 @@ class TrainedNetwork:
         """Return the class (N,) with the highest score; the smallest index among equals."""
         return self.scores(images).argmax(axis=1)
 
-    def evaluate(self, images: Any, labels: Any) -> Metrics:
-        """Measure the network on labelled images.
+    def answers(self, images: Any, labels: Any) -> Predictions:
+        """Classify labelled images.
 
         Raises:
             InputError: no images, images of another shape, or labels that name no class.
@@ -97,13 +98,18 @@ class TrainedNetwork:
             raise InputError("there are no images to measure on.")
         scores = scores_of(self.network, self._applier, chosen)
         loss, _ = self.loss(scores, chosen.labels)
-        return measure(
-            chosen.labels,
-            scores.argmax(axis=1),
-            len(self.classes),
+        return Predictions(
+            labels=chosen.labels,
+            predicted=scores.argmax(axis=1),
             probabilities=probabilities(scores),
+            scores=scores,
             loss=loss,
+            delta=float(getattr(self.loss, "delta", 1.0)),
         )
+
+    def evaluate(self, images: Any, labels: Any) -> Metrics:
+        """Measure the network on labelled images; see `answers`."""
+        return self.answers(images, labels).metrics()
 
     def _checked(self, images: Any, labels: Any) -> ImageSet:
         images = np.asanyarray(images)

@@ -30,6 +30,8 @@ def assert_same(run, other):
             ours, theirs = (getattr(m, part.name) for m in (metrics, other.evaluations[key]))
             if isinstance(ours, np.ndarray):
                 pairs.append((ours, theirs))
+            elif dataclasses.is_dataclass(ours):
+                pairs += zip(vars(ours).values(), vars(theirs).values(), strict=True)
             else:
                 assert ours == theirs
                 assert type(ours) is type(theirs)
