@@ -17,6 +17,7 @@ from nnlab.training.augmentation import Augmentation
 from nnlab.training.batches import Batches
 from nnlab.training.images import ImageSet
 from nnlab.training.settings import Settings, parse_class_weight, parse_hidden
+from nnlab.training.shuffling import make_shuffle
 from nnlab.training.standardization import Standardization
 from nnlab.training.trainer import Trainer
 
@@ -164,7 +165,11 @@ def make_trainer(
         standardization = Standardization.fit(settings.standardize, train.images, train.rows)
     applier = standardization.applier(settings.dtype)
     augmentation = Augmentation.parse(settings.augment, image_shape)
-    batches = Batches(train, applier, augmentation, settings.batch_size, settings.seed)
+    batch_size = min(settings.batch_size, len(train))
+    shuffle = make_shuffle(
+        settings.shuffle, train, batch_size, settings.seed, settings.shuffle_window
+    )
+    batches = Batches(train, applier, augmentation, shuffle, batch_size, settings.seed)
     network = make_network(settings, image_shape, classes)
     schedule = Schedule(
         settings.schedule,

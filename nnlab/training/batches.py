@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from nnlab.randomness import generator
 from nnlab.training.augmentation import Augmentation
 from nnlab.training.images import ImageSet
+from nnlab.training.shuffling import Shuffle
 from nnlab.training.standardization import Applier
 
 
@@ -39,7 +40,8 @@ class Batches:
         images: the training set.
         applier: the standardization.
         augmentation: what happens to the pixels before it.
-        batch_size: images a step.
+        shuffle: the order of the images.
+        batch_size: images a step, at most as many as there are.
         seed: the run's.
     """
 
@@ -48,41 +50,32 @@ class Batches:
         images: ImageSet,
         applier: Applier,
         augmentation: Augmentation,
+        shuffle: Shuffle,
         batch_size: int,
         seed: int,
     ) -> None:
         self.images = images
-        self.batch_size = min(batch_size, len(images))
-        self.steps = -(-len(images) // self.batch_size)
+        self.batch_size = batch_size
+        self.steps = -(-len(images) // batch_size)
         self._applier = applier
         self._augmentation = augmentation
+        self._shuffle = shuffle
         self._seed = seed
-        self._flat = images.flat
         self._shape = images.images.shape[1:]
-        self._pixels = np.empty((self.batch_size, self._flat.shape[1]), np.uint8)
+        self._pixels = np.empty((batch_size, images.flat.shape[1]), np.uint8)
         self._x = np.empty(self._pixels.shape, applier.dtype)
-        self._labels = np.empty(self.batch_size, np.int64)
-        self._order: NDArray[np.int64] = images.rows
-        self._epoch = -1
-
-    def order(self, epoch: int) -> NDArray[np.int64]:
-        """Return the rows of the training set in the order of an epoch."""
-        if epoch != self._epoch:
-            self._order = generator(self._seed, "shuffle", epoch).permutation(self.images.rows)
-            self._epoch = epoch
-        return self._order
+        self._labels = np.empty(batch_size, np.int64)
 
     def batch(self, epoch: int, step: int) -> Batch:
         """Return a batch; its arrays are overwritten by the next call."""
-        start = step * self.batch_size
-        rows = self.order(epoch)[start : start + self.batch_size]
-        count = len(rows)
+        portion = self._shuffle.portion(epoch, step)
+        count = len(portion.rows)
         x, pixels = self._x[:count], self._pixels[:count]
         # mode="clip" writes straight to `out`; the rows are known to be in range.
-        labels = np.take(self.images.labels, rows, out=self._labels[:count], mode="clip")
+        labels = np.take(self.images.labels, portion.rows, out=self._labels[:count], mode="clip")
         if not self._augmentation:
-            return Batch(self._applier.gather(self._flat, rows, pixels, x), labels)
-        np.take(self._flat, rows, axis=0, out=pixels, mode="clip")
+            return Batch(self._applier.gather(portion.pixels, portion.places, pixels, x), labels)
+        np.take(portion.pixels, portion.places, axis=0, out=pixels, mode="clip")
         rng = generator(self._seed, "augment", epoch, step)
         changed = self._augmentation.apply(pixels.reshape(count, *self._shape), rng)
         self._applier(changed.reshape(count, -1), x)

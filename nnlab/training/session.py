@@ -5,7 +5,7 @@ step boundary when it is told to or when its time is over.
 """
 
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from math import isfinite
 from pathlib import Path
 from time import monotonic
@@ -25,6 +25,7 @@ from nnlab.training.runstate import (
     store_model,
 )
 from nnlab.training.settings import Settings, option_name
+from nnlab.training.shuffling import choose_shuffle
 from nnlab.training.trainer import EpochDone, StepDone
 
 # What may differ between a run and its resumption: it decides how long, not what.
@@ -136,6 +137,12 @@ def train(settings: Settings, data: TrainingData, plan: Plan) -> Iterator[Event]
     division = divide(settings, data.train, data.validation)
     earlier = open_run(plan.output) if plan.resume and plan.output.exists() else None
     notices = [division.notice] if division.notice else []
+    if settings.shuffle == "auto":
+        # Decided once: a run that is resumed on a machine with more memory keeps its order.
+        kept = None if earlier is None else str(earlier.config.get("shuffle", "full"))
+        settings = replace(settings, shuffle=kept or choose_shuffle("auto", division.train))
+        if settings.shuffle == "blocks":
+            notices.append("the images fill more than half of the memory: --shuffle blocks")
     if plan.resume and earlier is None:
         notices.append(f"{plan.output} is not there yet: starting afresh")
     if earlier is None:

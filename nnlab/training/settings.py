@@ -19,6 +19,7 @@ from nnlab.core.optimizers import OPTIMIZERS, SGD
 from nnlab.core.schedules import SCHEDULES
 from nnlab.errors import InputError
 from nnlab.training.augmentation import augmentation_help
+from nnlab.training.shuffling import SHUFFLES
 from nnlab.training.standardization import STANDARDIZATIONS
 
 Check = Callable[[Any], bool]
@@ -147,6 +148,18 @@ class Settings:
         DATA,
         f"Random changes of the training images, such as flip,shift=2: {augmentation_help()}.",
     )
+    shuffle: str = _setting(
+        "auto",
+        DATA,
+        "The order of the images: full, any order of all; blocks, for data larger than memory, "
+        "mixes a window of blocks from all over the file; auto takes blocks for a file above half "
+        "of the memory.",
+        SHUFFLES,
+    )
+    shuffle_window: int = _setting(
+        256, DATA, "Megabytes of images that blocks mixes at a time; two windows are held.",
+        check=COUNT,
+    )  # fmt: skip
     seed: int = _setting(0, DATA, "Decides every random number.", check=SEED)
     dtype: str = _setting("float32", DATA, "Type of all numbers.", ("float32", "float64"))
 

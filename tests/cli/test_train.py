@@ -92,12 +92,19 @@ LONG = ("--model", "mlp", "--hidden", "64", "--dropout", "0.2", "--batch-norm", 
         "--batch-size", 20, "--schedule", "cosine")  # fmt: skip
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGUSR1])
+@pytest.mark.parametrize(
+    ("number", "order"),
+    [
+        (signal.SIGTERM, ()),
+        (signal.SIGINT, ()),
+        (signal.SIGUSR1, ("--shuffle", "blocks", "--shuffle-window", 1)),
+    ],
+)
 def test_a_stopped_run_goes_on_to_the_very_same_weights(
-    nnlab, start_nnlab, fashion_file, tmp_path, number
+    nnlab, start_nnlab, fashion_file, tmp_path, number, order
 ):
     whole, parts = tmp_path / "whole.h5", tmp_path / "parts.h5"
-    settings = (*LONG, "--epochs", 40)
+    settings = (*LONG, *order, "--epochs", 40)
     assert nnlab("train", fashion_file, "-o", whole, *settings).code == 0
     process = start_nnlab("train", fashion_file, "-o", parts, *settings, "--json")
     for line in process.stderr:
