@@ -19,10 +19,12 @@ class Activation(Layer):
     Attributes:
         default_initializer: how the weights before this activation are drawn unless told.
         kinks: the inputs at which the derivative jumps; a numerical gradient is wrong there.
+        steepest: the largest derivative.
     """
 
     default_initializer: ClassVar[str] = "xavier_normal"
     kinks: ClassVar[tuple[float, ...]] = ()
+    steepest: ClassVar[float] = 1.0
 
     def allocate(self, batch: int, dtype: np.dtype[Any]) -> None:
         """The output, unless it replaces the input, and one work array of the same shape."""
@@ -43,6 +45,10 @@ class Activation(Layer):
         work = self._work[: len(dout)]
         self.derive(self._x, self._y, work)
         return np.multiply(dout, work, out=dout)
+
+    def slopes(self, rows: int) -> Array:
+        """Return f'(x), (rows, units), of the last backward pass; valid until the next pass."""
+        return self._work[:rows]
 
     def apply(self, x: Array, out: Array, work: Array) -> None:
         """Write f(x) to `out`, which may be x itself; `work` is free."""
@@ -73,6 +79,12 @@ class ReLU(Activation):
             return super().backward(dout)
         self._kernels.relu_backward(self._y.reshape(-1), dout.reshape(-1))
         return dout
+
+    def slopes(self, rows: int) -> Array:
+        """Return 1 where the last output is positive, else 0; the compiled loop keeps neither."""
+        slopes = self._work[:rows]
+        self.derive(self._x[:rows], self._y[:rows], slopes)
+        return slopes
 
     def apply(self, x: Array, out: Array, work: Array) -> None:  # noqa: ARG002
         """max(0, x)."""
@@ -140,6 +152,7 @@ class GELU(Activation):
     default_initializer = "he_normal"
     scale: ClassVar[float] = float(np.sqrt(2.0 / np.pi))
     cubic: ClassVar[float] = 0.044715
+    steepest = 1.129
 
     def allocate(self, batch: int, dtype: np.dtype[Any]) -> None:
         """Besides the base's arrays, one that keeps tanh for the derivative."""
@@ -183,6 +196,7 @@ class Sigmoid(Activation):
     kind = "sigmoid"
     works_in_place = True
     needs_output = True
+    steepest = 0.25
 
     def apply(self, x: Array, out: Array, work: Array) -> None:
         """(1 + tanh(x / 2)) / 2."""

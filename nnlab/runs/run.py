@@ -6,6 +6,7 @@
     /model/spec             JSON that builds the model again
     /classes                the names of the classes
     /history/epoch|step     one 1-D data set a quantity
+    /history/sampled        the same, of the steps that its ``step`` names
     /evaluations/DATA/SPLIT what was measured: attributes, and arrays by class
     /summary                JSON of what a listing shows
     everything else         plain arrays (weights, optimizer, preprocessing, ...) and attributes
@@ -36,7 +37,7 @@ Plain = str | int | float | bool
 
 # Groups and data sets that are not free for `Run.arrays` and `Run.attributes`.
 RESERVED = {"command", "config", "model", "classes", "history", "evaluations", container.SUMMARY}
-SERIES = ("epoch", "step")
+SERIES = ("epoch", "step", "sampled")
 NUMBERS = (
     "n", "accuracy", "loss", "log_loss", "top5_accuracy", "expected_calibration_error",
     "brier_score", "hinge_loss",
@@ -65,7 +66,7 @@ class Run:
         spec: what builds the model again; anything that JSON can hold.
         arrays: plain arrays by their path in the file, such as ``"preprocessing/mean"``.
         attributes: plain values by group and name, such as ``["progress"]["epoch"]``.
-        history: 1-D arrays by series (``"epoch"``, ``"step"``) and quantity.
+        history: 1-D arrays by series (``"epoch"``, ``"step"``, ``"sampled"``) and quantity.
         evaluations: what was measured, by (data set, split).
         created: when the run began, ISO 8601 in UTC.
         path: the file it was read from or saved to last; None before.
@@ -155,8 +156,8 @@ def open_run(path: Path) -> Run:
             classes=hdf5.read_texts(file, "classes"),
             spec=_json_object(hdf5.read_text(file["model"], "spec")),
             history={
-                series: {name: values[()] for name, values in file[f"history/{series}"].items()}
-                for series in SERIES
+                series: {name: values[()] for name, values in group.items()}
+                for series, group in _series(file)
             },
             created=hdf5.text_attribute(file, "created"),
             path=path,
@@ -170,6 +171,11 @@ def open_run(path: Path) -> Run:
             elif len(member.attrs):
                 run.attributes[member_path] = hdf5.read_attributes(member)
     return run
+
+
+def _series(file: h5py.File) -> Iterator[tuple[str, Any]]:
+    for series in SERIES:
+        yield series, file.get(f"history/{series}", {})
 
 
 def _free_members(group: h5py.Group, prefix: str = "") -> Iterator[tuple[str, Any]]:

@@ -3,6 +3,7 @@
 /weights, /best/weights        parameters and running statistics by layer, now and at best
 /optimizer                     the state vectors, laid out like theta, and the average
 /history/step, /history/epoch  one array a quantity
+/history/sampled               one array a quantity, see `nnlab.training.watch`
 /progress                      counters as attributes
 /preprocessing                 the standardization
 """
@@ -45,6 +46,7 @@ def store(trainer: Trainer, run: Run) -> None:
     run.history["epoch"] = {
         name: np.array(values) for name, values in trainer.epoch_history.items()
     }
+    run.history["sampled"] = trainer.watch.arrays()
     run.attributes["progress"] = {
         **asdict(counters),
         "epochs": trainer.epochs,
@@ -91,6 +93,7 @@ def restore(trainer: Trainer, run: Run) -> None:
             name: [float(value) for value in values]
             for name, values in run.history["epoch"].items()
         }
+        trainer.watch.restore(run.history["sampled"])
         trainer.schedule.losses[:] = trainer.epoch_history.get("val_loss", [])
     except (KeyError, ValueError, TypeError) as error:
         raise FileFormatError(

@@ -22,6 +22,7 @@ from nnlab.core.network import Network
 from nnlab.core.optimizers import Update
 from nnlab.core.schedules import Schedule
 from nnlab.errors import DivergedError
+from nnlab.training import watch
 from nnlab.training.batches import Batches
 from nnlab.training.images import ImageSet
 from nnlab.training.inference import BLOCK, performance
@@ -129,6 +130,7 @@ class Trainer:
         self.good_theta = self.network.theta.copy()
         self.good_running = self.network.running.copy()
         self._spare = np.empty_like(self.network.theta)
+        self.watch = watch.Watch(self.network, self.batches.batch_size, self._spare)
 
     @property
     def steps_done(self) -> int:
@@ -180,13 +182,13 @@ class Trainer:
         while counters.step < steps:
             started = perf_counter()
             with np.errstate(all="ignore"):  # what is not finite is found and said by `_step`
-                self._step(counters.epoch, counters.step, watch=counters.step == steps - 1)
+                self._step(counters.epoch, counters.step)
             counters.step += 1
             counters.seconds += perf_counter() - started
             if counters.step < steps:
                 yield StepDone(counters.epoch, counters.step, steps)
 
-    def _step(self, epoch: int, step: int, watch: bool) -> None:
+    def _step(self, epoch: int, step: int) -> None:
         counters, network = self.counters, self.network
         batch = self.batches.batch(epoch, step)
         network.begin_step(epoch, step)
@@ -197,12 +199,17 @@ class Trainer:
         network.backward(dscores)
         done = self.steps_done
         rate = self.schedule.rate(done)
-        before = self._watch_gradient() if watch else None
+        is_sampled, is_last = watch.is_sampled(done), step == self.batches.steps - 1
+        if is_sampled or is_last:
+            gradients = self.watch.gradients()
+            self.watch.before_update()
         norm = self.update.apply(rate)
         if not isfinite(norm):
             self._diverged("the gradient", epoch, step)
-        if before is not None:
-            self._watch_update(before)
+        if is_sampled or is_last:
+            self._watched = gradients | self.watch.update()
+        if is_sampled:
+            self.watch.keep(done, self._watched | self.watch.units(len(batch.labels)))
         history = self.step_history
         history["loss"][done] = loss
         history["learning_rate"][done] = rate
@@ -221,30 +228,6 @@ class Trainer:
             f"training diverged: {what} was not finite at epoch {epoch + 1}, step {step + 1}; "
             "try a smaller --lr, --clip, or another --init."
         )
-
-    # What every layer's weights went through in the last step of an epoch: the vanishing
-    # gradient, and steps that are too bold, can be read from these two.
-
-    def _watch_gradient(self) -> NDArray[Any]:
-        self._watched = {
-            f"gradient_norm_{name}": float(np.linalg.norm(gradient))
-            for name, gradient in self._weights(self.network.grad)
-        }
-        self._spare[...] = self.network.theta
-        return self._spare
-
-    def _watch_update(self, before: NDArray[Any]) -> None:
-        old = dict(self._weights(before))
-        for name, new in self._weights(self.network.theta):
-            size = float(np.linalg.norm(old[name]))
-            change = float(np.linalg.norm(new - old[name]))
-            self._watched[f"update_ratio_{name}"] = change / size if size else 0.0
-
-    def _weights(self, vector: NDArray[Any]) -> Iterator[tuple[str, NDArray[Any]]]:
-        for name, view in self.network.named_parameters(vector):
-            layer, _, parameter = name.partition("/")
-            if parameter == "W":
-                yield layer, view
 
     def _finish_epoch(self) -> EpochDone:
         counters, network = self.counters, self.network
