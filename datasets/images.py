@@ -2,11 +2,12 @@
 
 Turned upright as its EXIF data say; palettes become colours; what is transparent shows white;
 16 bits a channel become 8; of an animation the first frame counts. Grey pictures become RGB with
-three equal channels, unless grey is wanted.
+three equal channels, unless grey is wanted. A picture's size is looked at before its pixels are.
 """
 
 import io
 import warnings
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -21,9 +22,62 @@ FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
 # A few kilobytes can claim gigabytes of pixels; no photograph to learn from is larger than this.
 MAX_PIXELS = 50_000_000
 ORIENTATION = 0x0112
+# Where the different formats keep EXIF and XMP data, which may say how a picture is turned.
+METADATA = ("exif", "xmp", "XML:com.adobe.xmp", "Raw profile type exif")
 SIXTEEN_BITS = 65535
-# How --size brings a picture to its size: the whole picture is kept, its proportions are not.
-RESAMPLING = Image.Resampling.BICUBIC
+# A JPEG file that is much larger than needed is decoded at 1/2, 1/4 or 1/8 of its size, as long as
+# each side keeps so many times what is needed.
+SPARE = 3
+
+FILTERS = {
+    "nearest": Image.Resampling.NEAREST,
+    "box": Image.Resampling.BOX,
+    "bilinear": Image.Resampling.BILINEAR,
+    "hamming": Image.Resampling.HAMMING,
+    "bicubic": Image.Resampling.BICUBIC,
+    "lanczos": Image.Resampling.LANCZOS,
+}
+FITS = {
+    "stretch": "the whole picture; its proportions change",
+    "crop": "the largest part in the middle that has the proportions",
+    "pad": "the whole picture in its proportions, between black bars",
+}
+# What may be worth telling about a picture.
+REMARKS = {
+    "turned": "turned upright as their EXIF data say",
+    "transparent": "partly transparent: shown on white",
+    "animated": "of several frames: the first was taken",
+    "deep": "of 16 bits a channel: scaled to 8",
+    "cmyk": "of printing inks (CMYK): converted to RGB",
+    "misnamed": "in another format than their names say",
+}
+SUFFIX_OF = {
+    "BMP": (".bmp",), "GIF": (".gif",), "JPEG": (".jpeg", ".jpg"), "MPO": (".jpeg", ".jpg"),
+    "PNG": (".png",), "PPM": (".pbm", ".pgm", ".pnm", ".ppm"), "TIFF": (".tif", ".tiff"),
+    "WEBP": (".webp",),
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Rendering:
+    """How pictures become arrays.
+
+    Attributes:
+        size: (height, width) to bring them to; None keeps their own.
+        gray: one channel (ITU-R 601 luma) instead of RGB.
+        fit: a key of `FITS`: what becomes of other proportions.
+        filter: a key of `FILTERS`: how pixels are resampled.
+    """
+
+    size: tuple[int, int] | None = None
+    gray: bool = False
+    fit: str = "stretch"
+    filter: str = "bicubic"
+
+    @property
+    def channels(self) -> int:
+        """1 or 3."""
+        return 1 if self.gray else 3
 
 
 class BadImageError(Exception):
@@ -31,7 +85,7 @@ class BadImageError(Exception):
 
 
 def decode_image(data: bytes, size: tuple[int, int] | None, gray: bool) -> NDArray[np.uint8]:
-    """Decode the content of an image file.
+    """Decode the content of an image file; see `render`.
 
     Args:
         data: the file's bytes.
@@ -44,13 +98,29 @@ def decode_image(data: bytes, size: tuple[int, int] | None, gray: bool) -> NDArr
     Raises:
         BadImageError: not an image, damaged, or too large.
     """
+    return render(data, Rendering(size, gray))[0]
+
+
+def render(
+    data: bytes, rendering: Rendering, name: str = ""
+) -> tuple[NDArray[np.uint8], tuple[str, ...]]:
+    """Decode the content of an image file.
+
+    Args:
+        data: the file's bytes.
+        rendering: what to make of it.
+        name: of the file; its suffix is compared with the content.
+
+    Returns:
+        (H, W, C) uint8, and keys of `REMARKS`.
+
+    Raises:
+        BadImageError: not an image, damaged, or too large.
+    """
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            picture = _upright(_load(data))
-            picture = _flat(picture, "L" if gray else "RGB")
-            if size is not None and picture.size != (size[1], size[0]):
-                picture = picture.resize((size[1], size[0]), RESAMPLING)
+            picture, remarks = _decoded(data, rendering, name)
     except BadImageError:
         raise
     except UnidentifiedImageError as error:
@@ -62,18 +132,63 @@ def decode_image(data: bytes, size: tuple[int, int] | None, gray: bool) -> NDArr
         # struct.error, IndexError, ... All of them mean the same.
         raise BadImageError(str(error).split("\n", maxsplit=1)[0] or "damaged") from error
     pixels = np.asarray(picture, np.uint8)
-    return pixels[..., None] if pixels.ndim == 2 else pixels
+    return (pixels[..., None] if pixels.ndim == 2 else pixels), remarks
 
 
-def resize_images(images: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:
-    """Resize (N, H, W, C) images to (height, width), one by one."""
-    if images.shape[1:3] == size:
+def _decoded(data: bytes, rendering: Rendering, name: str) -> tuple[Image.Image, tuple[str, ...]]:
+    opened = _load(data, rendering)
+    remarks = []
+    if name and not name.lower().endswith(SUFFIX_OF[str(opened.format)]):
+        remarks.append("misnamed")
+    if opened.format != "MPO" and getattr(opened, "is_animated", False):
+        remarks.append("animated")
+    if opened.mode == "CMYK":
+        remarks.append("cmyk")
+    picture = _upright(opened)
+    if picture is not opened:
+        remarks.append("turned")
+    if picture.mode.startswith("I"):
+        picture = _eight_bits(picture)
+        remarks.append("deep")
+    if picture.has_transparency_data:
+        remarks.append("transparent")
+    picture = _flat(picture, "L" if rendering.gray else "RGB")
+    return resize(picture, rendering), tuple(remarks)
+
+
+def resize(picture: Image.Image, rendering: Rendering) -> Image.Image:
+    """Bring a picture to the size of a rendering, if it has one."""
+    if rendering.size is None or picture.size == rendering.size[::-1]:
+        return picture
+    height, width = rendering.size
+    resampling = FILTERS[rendering.filter]
+    factors = picture.width / width, picture.height / height
+    if rendering.fit == "crop":
+        across, down = min(factors) * width, min(factors) * height
+        left, top = (picture.width - across) / 2, (picture.height - down) / 2
+        box = (left, top, left + across, top + down)
+        return picture.resize((width, height), resampling, box)
+    if rendering.fit == "pad":
+        across = min(width, max(1, round(picture.width / max(factors))))
+        down = min(height, max(1, round(picture.height / max(factors))))
+        padded = Image.new(picture.mode, (width, height))
+        whole = picture.resize((across, down), resampling)
+        padded.paste(whole, ((width - across) // 2, (height - down) // 2))
+        return padded
+    return picture.resize((width, height), resampling)
+
+
+def render_arrays(images: NDArray[np.uint8], rendering: Rendering) -> NDArray[np.uint8]:
+    """Bring (N, H, W, C) images to the channels and the size of a rendering."""
+    if rendering.gray:
+        images = gray_images(images)
+    if rendering.size is None or images.shape[1:3] == rendering.size:
         return images
-    resized = np.empty((len(images), *size, images.shape[3]), np.uint8)
+    resized = np.empty((len(images), *rendering.size, images.shape[3]), np.uint8)
     for source, target in zip(images, resized, strict=True):
-        for channel in range(source.shape[2]):
-            picture = Image.fromarray(np.ascontiguousarray(source[..., channel]))
-            target[..., channel] = np.asarray(picture.resize((size[1], size[0]), RESAMPLING))
+        plane = source[..., 0] if source.shape[2] == 1 else source
+        picture = Image.fromarray(np.ascontiguousarray(plane))
+        target[...] = np.asarray(resize(picture, rendering)).reshape(target.shape)
     return resized
 
 
@@ -88,24 +203,26 @@ def gray_images(images: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return gray
 
 
-def _load(data: bytes) -> Image.Image:
+def _load(data: bytes, rendering: Rendering) -> Image.Image:
     picture = Image.open(io.BytesIO(data), formats=FORMATS)
     if picture.width * picture.height > MAX_PIXELS:
         raise BadImageError(f"{picture.width} x {picture.height} pixels, more than {MAX_PIXELS:,}")
+    if rendering.size is not None:
+        side = SPARE * max(rendering.size)
+        picture.draft(None, (side, side))
     picture.load()
     return picture
 
 
 def _upright(picture: Image.Image) -> Image.Image:
-    if picture.getexif().get(ORIENTATION, 1) == 1:
+    has_metadata = picture.format == "TIFF" or any(key in picture.info for key in METADATA)
+    if not has_metadata or picture.getexif().get(ORIENTATION, 1) == 1:
         return picture
     return ImageOps.exif_transpose(picture)
 
 
 def _flat(picture: Image.Image, mode: str) -> Image.Image:
-    """Bring any mode to L or RGB."""
-    if picture.mode.startswith("I"):
-        picture = _eight_bits(picture)
+    """Bring any mode of at most 8 bits to L or RGB."""
     if picture.mode == "F":
         raise BadImageError("floating-point pixels have no known range")
     if picture.has_transparency_data:
@@ -118,7 +235,7 @@ def _flat(picture: Image.Image, mode: str) -> Image.Image:
 
 
 def _eight_bits(picture: Image.Image) -> Image.Image:
-    values: NDArray[Any] = np.asarray(picture).astype(np.int64)
+    values: NDArray[Any] = np.asarray(picture)
     if values.min() < 0 or values.max() > SIXTEEN_BITS:
         raise BadImageError("pixels of more than 16 bits")
-    return Image.fromarray(((values + 128) // 257).astype(np.uint8))
+    return Image.fromarray(((values.astype(np.uint32) + 128) // 257).astype(np.uint8))

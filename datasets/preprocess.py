@@ -5,15 +5,13 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-import numpy as np
-
 from nnlab.datasets.card import Card, known_cards
 from nnlab.datasets.datafile import Images, open_data, write_data
 from nnlab.datasets.decoders import DECODERS, Decoded, DecodeOptions, Part, decoder_for
 from nnlab.datasets.decoders.containers import ARCHIVES
 from nnlab.datasets.decoders.decoded import Progress
 from nnlab.datasets.download import download, is_downloaded, is_url, verified_files
-from nnlab.datasets.images import gray_images, resize_images
+from nnlab.datasets.images import Rendering, render_arrays
 from nnlab.datasets.roots import files_folder
 from nnlab.datasets.splitting import Rows, arrange_splits
 from nnlab.datasets.summary import Summary, summarize
@@ -172,9 +170,7 @@ def _fit(part: Part, options: PreprocessOptions) -> Images:
     if (not options.gray or channels == 1) and options.size in {None, size}:
         return Rows(part.images, part.order)
     images = part.images[part.order]
-    if options.gray:
-        images = gray_images(images)
-    return np.asarray(images if options.size is None else resize_images(images, options.size))
+    return render_arrays(images, Rendering(options.size, options.gray))
 
 
 def _stem(path: Path) -> str:

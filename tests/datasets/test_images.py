@@ -8,7 +8,18 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from nnlab.datasets.images import BadImageError, decode_image, gray_images, resize_images
+from nnlab.datasets.images import (
+    FILTERS,
+    FITS,
+    REMARKS,
+    SUFFIX_OF,
+    SUFFIXES,
+    BadImageError,
+    Rendering,
+    decode_image,
+    render,
+    render_arrays,
+)
 
 RED, GREEN, WHITE, BLACK = [255, 0, 0], [0, 255, 0], [255] * 3, [0] * 3
 
@@ -109,13 +120,17 @@ def test_gray_and_size_are_the_same_for_files_and_for_arrays():
     for gray in (False, True):
         one = decode_image(content, (5, 7), gray)
         assert one.shape == (5, 7, 1 if gray else 3)
-        many = gray_images(pixels[None]) if gray else pixels[None]
-        np.testing.assert_array_equal(resize_images(many, (5, 7))[0], one)
+        for fit in FITS:
+            rendering = Rendering((5, 7), gray, fit, "lanczos")
+            one, _ = render(content, rendering)
+            np.testing.assert_array_equal(render_arrays(pixels[None], rendering)[0], one)
 
 
 def test_a_resized_plain_picture_stays_plain():
     flat = np.full((1, 40, 30, 3), 77, np.uint8)
-    assert (resize_images(flat, (8, 8)) == 77).all()
+    for name in FILTERS:
+        for fit in ("stretch", "crop"):
+            assert (render_arrays(flat, Rendering((8, 8), fit=fit, filter=name)) == 77).all()
 
 
 def png_of(width, height):
@@ -170,3 +185,53 @@ def test_a_damaged_file_is_read_or_refused_but_nothing_else(kind):
             continue
         assert pixels.dtype == np.uint8
         assert pixels.shape[2] == 3
+
+
+def test_what_may_be_worth_telling_is_told():
+    frames = [Image.new("RGB", (4, 4), tuple(color)) for color in (RED, GREEN)]
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    rgb = Image.fromarray(colours())
+    told = {
+        "a.png": (stored(rgb), ()),
+        "a.JPG": (stored(rgb), ("misnamed",)),
+        "a.jpg": (stored(rgb, "JPEG", exif=exif), ("turned",)),
+        "a.gif": (stored(frames[0], "GIF", save_all=True, append_images=frames[1:]), ("animated",)),
+        "b.png": (stored(Image.new("LA", (2, 2))), ("transparent",)),
+        "c.png": (stored(Image.fromarray(np.zeros((2, 2), np.uint16))), ("deep",)),
+        "a.tif": (stored(Image.new("CMYK", (2, 2)), "TIFF"), ("cmyk",)),
+    }
+    for name, (content, remarks) in told.items():
+        assert render(content, Rendering(), name)[1] == remarks
+    assert {remark for _, remarks in told.values() for remark in remarks} == set(REMARKS)
+    assert {suffix for suffixes in SUFFIX_OF.values() for suffix in suffixes} == set(SUFFIXES)
+
+
+def test_proportions_are_stretched_cropped_or_padded():
+    # A wide picture of three squares: red, green, blue.
+    pixels = np.zeros((20, 60, 3), np.uint8)
+    for index in range(3):
+        pixels[:, 20 * index : 20 * (index + 1), index] = 255
+    content = stored(Image.fromarray(pixels))
+
+    def shown(fit):
+        return render(content, Rendering((20, 20), fit=fit, filter="box"))[0]
+
+    np.testing.assert_array_equal(shown("crop"), pixels[:, 20:40])
+    padded = shown("pad")
+    assert (padded[:6] == 0).all()
+    assert (padded[-7:] == 0).all()
+    assert padded[10, 3].tolist() == RED
+    assert padded[10, 10].tolist() == GREEN
+    stretched = shown("stretch")
+    assert stretched[0, 3].tolist() == RED
+    assert stretched[-1, 16].tolist() == [0, 0, 255]
+
+
+def test_a_large_photograph_is_read_small_and_looks_the_same():
+    rng = np.random.default_rng(0)
+    smooth = Image.fromarray(rng.integers(0, 256, (20, 30, 3), np.uint8)).resize((1200, 800))
+    content = stored(smooth, "JPEG", quality=95)
+    small = render(content, Rendering((32, 48)))[0].astype(int)
+    whole = Image.open(io.BytesIO(content)).resize((48, 32), Image.Resampling.BICUBIC)
+    assert np.abs(small - np.asarray(whole)).max() <= 2
