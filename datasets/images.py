@@ -29,6 +29,11 @@ SIXTEEN_BITS = 65535
 # each side keeps so many times what is needed.
 SPARE = 3
 
+# How a picture looked at first is judged by so many of its pixels.
+SAMPLE = (64, 64)
+# A pixel whose channels differ by more than this is seen as coloured.
+CLEARLY_COLOURED = 40
+
 FILTERS = {
     "nearest": Image.Resampling.NEAREST,
     "box": Image.Resampling.BOX,
@@ -84,6 +89,28 @@ class BadImageError(Exception):
     """An image that cannot be read; the message is the reason, a few words."""
 
 
+@dataclass(frozen=True)
+class Rendered:
+    """An image file as an array, and what the picture was before.
+
+    Attributes:
+        pixels: (H, W, C) uint8.
+        remarks: keys of `REMARKS`.
+        height, width: of the picture, turned upright.
+        frames: more than 1 for an animation.
+        transparent: the share of pixels that let more than half through.
+        colourful: the share of pixels that are clearly not grey.
+    """
+
+    pixels: NDArray[np.uint8]
+    remarks: tuple[str, ...]
+    height: int
+    width: int
+    frames: int
+    transparent: float
+    colourful: float
+
+
 def decode_image(data: bytes, size: tuple[int, int] | None, gray: bool) -> NDArray[np.uint8]:
     """Decode the content of an image file; see `render`.
 
@@ -104,12 +131,7 @@ def decode_image(data: bytes, size: tuple[int, int] | None, gray: bool) -> NDArr
 def render(
     data: bytes, rendering: Rendering, name: str = ""
 ) -> tuple[NDArray[np.uint8], tuple[str, ...]]:
-    """Decode the content of an image file.
-
-    Args:
-        data: the file's bytes.
-        rendering: what to make of it.
-        name: of the file; its suffix is compared with the content.
+    """Decode the content of an image file; see `render_described`.
 
     Returns:
         (H, W, C) uint8, and keys of `REMARKS`.
@@ -117,10 +139,25 @@ def render(
     Raises:
         BadImageError: not an image, damaged, or too large.
     """
+    rendered = render_described(data, rendering, name)
+    return rendered.pixels, rendered.remarks
+
+
+def render_described(data: bytes, rendering: Rendering, name: str = "") -> Rendered:
+    """Decode the content of an image file, and say what the picture was.
+
+    Args:
+        data: the file's bytes.
+        rendering: what to make of it.
+        name: of the file; its suffix is compared with the content.
+
+    Raises:
+        BadImageError: not an image, damaged, or too large.
+    """
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            picture, remarks = _decoded(data, rendering, name)
+            return _decoded(data, rendering, name)
     except BadImageError:
         raise
     except UnidentifiedImageError as error:
@@ -131,12 +168,10 @@ def render(
         # Pillow's readers raise whatever their parsers stumble over: OSError, SyntaxError,
         # struct.error, IndexError, ... All of them mean the same.
         raise BadImageError(str(error).split("\n", maxsplit=1)[0] or "damaged") from error
-    pixels = np.asarray(picture, np.uint8)
-    return (pixels[..., None] if pixels.ndim == 2 else pixels), remarks
 
 
-def _decoded(data: bytes, rendering: Rendering, name: str) -> tuple[Image.Image, tuple[str, ...]]:
-    opened = _load(data, rendering)
+def _decoded(data: bytes, rendering: Rendering, name: str) -> Rendered:
+    opened, (width, height) = _load(data, rendering)
     remarks = []
     if name and not name.lower().endswith(SUFFIX_OF[str(opened.format)]):
         remarks.append("misnamed")
@@ -147,13 +182,38 @@ def _decoded(data: bytes, rendering: Rendering, name: str) -> tuple[Image.Image,
     picture = _upright(opened)
     if picture is not opened:
         remarks.append("turned")
+        if picture.size == opened.size[::-1]:
+            width, height = height, width
     if picture.mode.startswith("I"):
         picture = _eight_bits(picture)
         remarks.append("deep")
     if picture.has_transparency_data:
         remarks.append("transparent")
-    picture = _flat(picture, "L" if rendering.gray else "RGB")
-    return resize(picture, rendering), tuple(remarks)
+    transparent, colourful = _shares(picture)
+    flat = resize(_flat(picture, "L" if rendering.gray else "RGB"), rendering)
+    pixels = np.asarray(flat, np.uint8)
+    return Rendered(
+        pixels=pixels[..., None] if pixels.ndim == 2 else pixels,
+        remarks=tuple(remarks),
+        height=height,
+        width=width,
+        frames=int(getattr(opened, "n_frames", 1)) if "animated" in remarks else 1,
+        transparent=transparent,
+        colourful=colourful,
+    )
+
+
+def _shares(picture: Image.Image) -> tuple[float, float]:
+    """Return the shares of transparent and of coloured pixels, of a few looked at."""
+    if picture.mode in {"1", "L", "F"} and not picture.has_transparency_data:
+        return 0.0, 0.0
+    few = picture.resize(SAMPLE, Image.Resampling.NEAREST)
+    if not few.has_transparency_data:
+        few = few.convert("RGB")  # not every mode knows the way to RGBA
+    values = np.asarray(few.convert("RGBA")).astype(np.int64)
+    seen = values[..., 3] >= 128
+    coloured = np.ptp(values[..., :3], axis=2) > CLEARLY_COLOURED
+    return float(1 - seen.mean()), float((coloured & seen).mean())
 
 
 def resize(picture: Image.Image, rendering: Rendering) -> Image.Image:
@@ -203,15 +263,17 @@ def gray_images(images: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return gray
 
 
-def _load(data: bytes, rendering: Rendering) -> Image.Image:
+def _load(data: bytes, rendering: Rendering) -> tuple[Image.Image, tuple[int, int]]:
+    """Return the picture, perhaps decoded at less than its size, and its (width, height)."""
     picture = Image.open(io.BytesIO(data), formats=FORMATS)
     if picture.width * picture.height > MAX_PIXELS:
         raise BadImageError(f"{picture.width} x {picture.height} pixels, more than {MAX_PIXELS:,}")
+    size = picture.size
     if rendering.size is not None:
         side = SPARE * max(rendering.size)
         picture.draft(None, (side, side))
     picture.load()
-    return picture
+    return picture, size
 
 
 def _upright(picture: Image.Image) -> Image.Image:
