@@ -15,12 +15,13 @@ INSTALL_HERE = PYTHONWARNINGS=ignore $(BIN)/python $(INSTALL)
 PYTEST = OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(TEST_WORKERS) --dist loadgroup
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow test-wheel test-oracle test-all lint format types bench clean
+.PHONY: help demo test test-slow test-wheel test-oracle test-network campaign-network test-all lint format types bench clean
 
 help:
 	@echo 'make demo         prepare images, train, evaluate, compare: the main job in two minutes'
 	@echo 'make test         the tests, at most five minutes'
 	@echo 'make test-all     all tests: also the slow ones, the wheel, and against PyTorch'
+	@echo 'make campaign-network   downloads under 200 mixtures of faults of a server'
 	@echo 'make lint         ruff: rules and format        make format   put the format right'
 	@echo 'make types        mypy on the installed package'
 	@echo 'make bench        speed beside other libraries; PHOTOS=photos.h5 names photographs'
@@ -30,7 +31,7 @@ demo: $(VENV)/.installed
 	PATH="$(CURDIR)/$(BIN):$$PATH" sh examples/demo.sh
 
 test: $(VENV)/.installed-test
-	$(PYTEST) -m "not slow and not wheel and not oracle"
+	$(PYTEST) -m "not slow and not wheel and not oracle and not network"
 
 test-slow: $(VENV)/.installed-test
 	$(PYTEST) -m slow
@@ -41,7 +42,14 @@ test-wheel: $(VENV)/.installed-test
 test-oracle: $(VENV)/.installed-oracle
 	$(PYTEST) -m oracle
 
-test-all: test test-slow test-wheel test-oracle
+# Downloads under mixtures of a server's faults: 40 in CI, 200 in the campaign.
+test-network: $(VENV)/.installed-test
+	$(PYTEST) -m network
+
+campaign-network: $(VENV)/.installed-test
+	NNLAB_SCHEDULES=200 $(PYTEST) -m network
+
+test-all: test test-slow test-wheel test-oracle test-network
 
 lint: $(VENV)/.installed-lint
 	$(BIN)/ruff check .

@@ -43,12 +43,20 @@ class Counter:
             self._what = what
         self.show(done, total)
 
+    def say(self, text: str) -> None:
+        """Print a line above the bar."""
+        if self._bar is not None:
+            self._bar.write(text, file=sys.stderr)
+        else:
+            print(text, file=sys.stderr, flush=True)  # noqa: T201
+
     def _show_bar(self, done: int, total: int) -> None:
         if self._bar is None:
             from tqdm import tqdm
 
             self._bar = tqdm(
                 total=total or None,
+                initial=done,  # what was there before is not this run's speed
                 desc=self._what,
                 unit="B" if self._unit == "B" else f" {self._unit}",
                 unit_scale=self._unit == "B",

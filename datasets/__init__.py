@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from nnlab.datasets.card import Card as Card
-    from nnlab.datasets.card import find_card as find_card
-    from nnlab.datasets.card import known_cards as known_cards
     from nnlab.datasets.datafile import DataFile as DataFile
     from nnlab.datasets.datafile import Split as Split
     from nnlab.datasets.datafile import open_data as open_data
     from nnlab.datasets.datafile import write_data as write_data
     from nnlab.datasets.find import find_data as find_data
+    from nnlab.datasets.known import find_card as find_card
+    from nnlab.datasets.known import known_cards as known_cards
     from nnlab.datasets.summary import Summary as Summary
     from nnlab.datasets.summary import summarize as summarize
 
@@ -28,9 +28,9 @@ _PUBLIC = {
     "DataFile": "datafile",
     "Split": "datafile",
     "Summary": "summary",
-    "find_card": "card",
+    "find_card": "known",
     "find_data": "find",
-    "known_cards": "card",
+    "known_cards": "known",
     "open_data": "datafile",
     "summarize": "summary",
     "write_data": "datafile",

@@ -4,9 +4,11 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from nnlab.datasets.card import Card, find_card, known_cards
+from nnlab.datasets.card import Card
 from nnlab.datasets.decoders import DECODERS
 from nnlab.datasets.download import is_downloaded
+from nnlab.datasets.fetching.verify import verified_by
+from nnlab.datasets.known import find_card, known_cards
 from nnlab.datasets.roots import prepared_file
 
 
@@ -42,14 +44,15 @@ def _record(card: Card, root: Path | None) -> dict[str, Any]:
             {
                 "name": file.name,
                 "size": file.size or None,
-                "verified_by": "SHA-256 of the content"
-                if file.sha256
-                else "MD5 of the file as published",
+                "verified_by": verified_by(file),
                 "sha256": file.sha256 or None,
+                "published_sha256": file.published_sha256 or None,
                 "md5": file.md5 or None,
+                "unverified": file.unverified or None,
             }
             for file in card.files
         ],
+        "statistics": None if card.statistics is None else asdict(card.statistics),
         "references": [asdict(reference) for reference in card.references],
         "downloaded": None if card.generated else is_downloaded(card, root),
         "prepared": str(prepared) if prepared.is_file() else None,

@@ -1,42 +1,42 @@
 """Files of known data sets: fetched from a mirror, or found in a folder, and verified either way.
 
 A card lists the SHA-256 of a file's uncompressed content where it is known, so that a copy which
-somebody compressed anew is accepted and one that was altered is not; else the MD5 of the file as
-published. A file gets its name only after it has been verified.
+somebody compressed anew is accepted and one that was altered is not; else a checksum of the file
+as published. A file gets its name only after it has been verified.
 """
 
-import gzip
-import hashlib
-import logging
-import os
 import shutil
-import tempfile
-import zlib
-from collections.abc import Callable
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from nnlab.atomic import staged
 from nnlab.datasets.card import Card, CardFile
-from nnlab.datasets.gzipped import open_content
+from nnlab.datasets.fetching.patience import Patience
+from nnlab.datasets.fetching.verify import mismatch
+from nnlab.datasets.fetching.watch import Watch
 from nnlab.datasets.roots import files_folder
 from nnlab.errors import InputError, SourceError
 
-Progress = Callable[[str, int, int], None]
-TIMEOUT_SECONDS = 30
-BLOCK_BYTES = 2**20
+if TYPE_CHECKING:
+    from nnlab.datasets.fetching.fetch import NotFetchedError
+
 URL_SCHEMES = ("http://", "https://")
+# Beside the files themselves a folder needs a little.
+SPARE_BYTES = 2**20
 
 
 def is_url(text: str) -> bool:
     """Whether a `--source` is a URL, not a folder."""
-    return text.startswith(URL_SCHEMES)
+    return text.lower().startswith(URL_SCHEMES)
 
 
 def download(
     card: Card,
     root: Path | None = None,
     source: str | None = None,
-    progress: Progress | None = None,
+    watch: Watch | None = None,
+    patience: Patience | None = None,
 ) -> dict[str, str]:
     """Bring all files of a data set into its folder under the data root.
 
@@ -44,7 +44,8 @@ def download(
         card: the data set.
         root: the data root; None for the usual one.
         source: the URL of a folder, or a folder, to take the files from instead of the mirrors.
-        progress: called with (file, bytes done, bytes in all or 0 while unknown).
+        watch: told how it goes.
+        patience: how long to wait for what.
 
     Returns:
         What was done for each file: "present", "downloaded" or "copied".
@@ -58,24 +59,28 @@ def download(
             f"{card.name} is drawn by nnlab, nothing is downloaded; go on with nnlab preprocess "
             f"{card.name} -o {card.name}.h5"
         )
-    folder = files_folder(card.name, root)
+    folder = files_folder(card.files_name, root)
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise InputError(
             f"cannot make the folder {folder}: {error.strerror}; choose another with --root."
         ) from error
-    done = {}
-    for file in card.files:
-        target = folder / file.name
-        if target.exists() and not mismatch(target, file):
-            done[file.name] = "present"
-        elif source is not None and not is_url(source):
-            _copy(find_file(card, file, Path(source)), target)
+    done = {file.name: "present" for file in card.files}
+    missing = _missing(card, folder)
+    if not missing:
+        return done
+    if source is not None and not is_url(source):
+        found = [(file, find_file(card, file, Path(source).expanduser())) for file in missing]
+        _check_space(folder, [path.stat().st_size for _, path in found])
+        for file, path in found:
+            _copy(path, folder / file.name)
             done[file.name] = "copied"
-        else:
-            _fetch(card, file, target, source, progress)
-            done[file.name] = "downloaded"
+        return done
+    _check_space(folder, [_bytes_to_come(file, folder) for file in missing])
+    for file in missing:
+        _fetch(card, file, folder, source, watch or Watch(), patience or Patience())
+        done[file.name] = "downloaded"
     return done
 
 
@@ -90,7 +95,7 @@ def verified_files(card: Card, folder: Path) -> list[Path]:
 
 def is_downloaded(card: Card, root: Path | None = None) -> bool:
     """Whether all files are there; they were verified when they were placed."""
-    folder = files_folder(card.name, root)
+    folder = files_folder(card.files_name, root)
     return bool(card.files) and all((folder / file.name).is_file() for file in card.files)
 
 
@@ -121,23 +126,33 @@ def find_file(card: Card, file: CardFile, folder: Path) -> Path:
     )
 
 
-def mismatch(path: Path, file: CardFile) -> str:
-    """Return why a file is not the one of the card, or an empty text if it is."""
-    kind = "sha256" if file.sha256 else "md5"
-    expected = getattr(file, kind)
-    digest = hashlib.new(kind, usedforsecurity=False)
-    try:
-        with open_content(path) if file.sha256 else path.open("rb") as stream:
-            while block := stream.read(BLOCK_BYTES):
-                digest.update(block)
-    except (EOFError, zlib.error, gzip.BadGzipFile):
-        return "it is damaged or cut short"
-    except OSError as error:
-        return f"it cannot be read ({error.strerror})"
-    if digest.hexdigest() == expected:
-        return ""
-    what = "its content has the SHA-256" if kind == "sha256" else "it has the MD5"
-    return f"{what} {digest.hexdigest()[:12]}..., expected {expected[:12]}..."
+def _missing(card: Card, folder: Path) -> list[CardFile]:
+    return [
+        file
+        for file in card.files
+        if not (folder / file.name).exists() or mismatch(folder / file.name, file)
+    ]
+
+
+def _bytes_to_come(file: CardFile, folder: Path) -> int:
+    from nnlab.datasets.fetching.part import parts_of
+
+    there = max((path.stat().st_size for path in parts_of(folder / file.name)), default=0)
+    return max(0, file.size - there)
+
+
+def _check_space(folder: Path, sizes: Sequence[int]) -> None:
+    """Refuse to begin what the file system has no room for."""
+    needed, free = sum(sizes) + SPARE_BYTES, shutil.disk_usage(folder).free
+    if needed > free:
+        raise InputError(
+            f"{folder} has {_megabytes(free)} free, {_megabytes(needed)} are needed; free some "
+            "space or choose another place with --root."
+        )
+
+
+def _megabytes(count: int) -> str:
+    return f"{count / 1e6:,.1f} MB"
 
 
 def _copy(path: Path, target: Path) -> None:
@@ -146,85 +161,48 @@ def _copy(path: Path, target: Path) -> None:
 
 
 def _fetch(
-    card: Card, file: CardFile, target: Path, source: str | None, progress: Progress | None
+    card: Card,
+    file: CardFile,
+    folder: Path,
+    source: str | None,
+    watch: Watch,
+    patience: Patience,
 ) -> None:
-    mirrors = [source] if source is not None else list(card.mirrors)
-    reasons = []
-    for mirror in mirrors:
-        url = f"{mirror.rstrip('/')}/{file.name}"
-        reason = _fetch_from(url, file, target, progress)
-        if not reason:
-            return
-        reasons.append(f"{url}: {reason}")
-    tried = "; ".join(reasons) or "the card names no mirror"
-    raise SourceError(
-        f"{file.name} of {card.name} could not be fetched ({tried}); try again later, or take it "
-        f"from elsewhere: nnlab download {card.name} --source URL-or-FOLDER"
-    )
+    from nnlab.datasets.fetching.fetch import NotFetchedError, fetch
+    from nnlab.datasets.fetching.part import Part
 
-
-def _fetch_from(url: str, file: CardFile, target: Path, progress: Progress | None) -> str:
-    """Fetch one file from one place; return why that failed, or an empty text."""
-    import pooch
-    import requests
-    import urllib3
-
-    # Pooch reports each download in its log; here `progress` does.
-    pooch.get_logger().setLevel(logging.WARNING)
-    bar = None if progress is None else _Bar(file, progress)
-    downloader = pooch.HTTPDownloader(timeout=TIMEOUT_SECONDS, progressbar=bar or False)
+    places = [source] if source is not None else list(card.mirrors)
+    urls = [f"{place.rstrip('/')}/{file.name}" for place in places]
+    part = Part(folder / file.name)
     try:
-        with tempfile.TemporaryDirectory(prefix=".part-", dir=target.parent) as folder:
-            fetched = pooch.retrieve(
-                url,
-                known_hash=None,  # of the content, not of the file: `mismatch` knows which
-                fname=file.name,
-                path=folder,
-                downloader=downloader,
-            )
-            reason = mismatch(Path(fetched), file)
-            if reason:
-                return f"what it sent is not the file: {reason}"
-            os.replace(fetched, target)
-    except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
-        return _reason(error)
+        part.adopt(alive=False)
+        fetch(file, urls, part, patience, watch)
+    except NotFetchedError as error:
+        raise SourceError(_not_fetched(card, file, folder, error, part.keep())) from error
     except OSError as error:
+        part.keep()
         raise InputError(
-            f"cannot write {target}: {error.strerror or error}; choose another place with --root."
+            f"cannot write {folder / file.name}: {error.strerror or error}; free some space or "
+            "choose another place with --root."
         ) from error
-    return ""
+    except BaseException:
+        part.keep()
+        raise
 
 
-def _reason(error: Exception) -> str:
-    """Say in a few words what a chain of network errors comes down to."""
-    response = getattr(error, "response", None)
-    if response is not None:
-        return f"HTTP {response.status_code} {response.reason}".rstrip()
-    seen: BaseException | None = error
-    while seen is not None:
-        if isinstance(seen, TimeoutError) or "timed out" in str(seen).lower():
-            return "no answer in time"
-        if isinstance(seen, OSError) and seen.strerror:
-            return seen.strerror.lower()
-        seen = seen.__cause__ or seen.__context__
-    return type(error).__name__
-
-
-class _Bar:
-    """What Pooch wants of a progress bar, on top of a plain function."""
-
-    def __init__(self, file: CardFile, progress: Progress) -> None:
-        self.total = file.size
-        self._file, self._progress, self._done = file, progress, 0
-
-    def update(self, count: int) -> None:
-        # Pooch counts whole blocks, also for a last one that is shorter.
-        self._done = min(self._done + count, int(self.total or self._done + count))
-        self._progress(self._file.name, self._done, int(self.total or 0))
-
-    def reset(self) -> None:
-        """Begin anew; Pooch calls it before it fills the bar at the end."""
-        self._done = 0
-
-    def close(self) -> None:
-        """Nothing is held open."""
+def _not_fetched(
+    card: Card, file: CardFile, folder: Path, error: "NotFetchedError", kept: int
+) -> str:
+    tried = "; ".join(error.reasons) or "the card names no mirror"
+    root = folder.parent.parent
+    if error.unreachable:
+        return (
+            f"{file.name} of {card.name} cannot be fetched: nothing can be reached from here "
+            f"({tried}); on a machine with a network, such as a cluster's login node, run: nnlab "
+            f"download {card.name} --root {root}; or name files that are here: --source FOLDER"
+        )
+    rest = f"; {kept:,} bytes are kept, and the same command goes on from there" if kept else ""
+    return (
+        f"{file.name} of {card.name} could not be fetched ({tried}){rest}; try again later, or "
+        f"take it from elsewhere: nnlab download {card.name} --source URL-or-FOLDER"
+    )

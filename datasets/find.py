@@ -3,8 +3,8 @@
 from collections.abc import Callable
 from pathlib import Path
 
-from nnlab.datasets.card import known_cards
 from nnlab.datasets.download import download, is_downloaded
+from nnlab.datasets.known import known_cards
 from nnlab.datasets.preprocess import preprocess
 from nnlab.datasets.roots import prepared_file
 from nnlab.errors import InputError

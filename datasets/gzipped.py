@@ -7,8 +7,12 @@ from pathlib import Path
 MAGIC = b"\x1f\x8b"
 
 
+def is_gzipped(path: Path) -> bool:
+    """Whether a file begins as gzip does."""
+    with path.open("rb") as file:
+        return file.read(len(MAGIC)) == MAGIC
+
+
 def open_content(path: Path) -> io.BufferedIOBase:
     """Open a file for reading its content, uncompressed."""
-    with path.open("rb") as file:
-        zipped = file.read(len(MAGIC)) == MAGIC
-    return gzip.GzipFile(path, "rb") if zipped else path.open("rb")
+    return gzip.GzipFile(path, "rb") if is_gzipped(path) else path.open("rb")

@@ -5,13 +5,14 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from nnlab.datasets.card import Card, known_cards
+from nnlab.datasets.card import Card
 from nnlab.datasets.datafile import Images, open_data, write_data
 from nnlab.datasets.decoders import DECODERS, Decoded, DecodeOptions, Part, decoder_for
 from nnlab.datasets.decoders.containers import ARCHIVES
 from nnlab.datasets.decoders.decoded import Progress
 from nnlab.datasets.download import download, is_downloaded, is_url, verified_files
 from nnlab.datasets.images import Rendering, render_arrays
+from nnlab.datasets.known import known_cards
 from nnlab.datasets.roots import files_folder
 from nnlab.datasets.splitting import Rows, arrange_splits
 from nnlab.datasets.summary import Summary, summarize
@@ -150,7 +151,7 @@ def _card_files(card: Card, files_from: str | None, root: Path | None) -> Sequen
             f"{card.name} is not downloaded; run nnlab download {card.name} first, or name the "
             "folder that holds its files with --source."
         )
-    return verified_files(card, files_folder(card.name, root))
+    return verified_files(card, files_folder(card.files_name, root))
 
 
 def _name_classes(card: Card, decoded: Decoded) -> None:

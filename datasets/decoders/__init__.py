@@ -7,10 +7,10 @@ taken, so the formats stand from the most particular to the most general.
 from pathlib import Path
 
 from nnlab.datasets.decoders import cifar, cifar_python, folders, generated, idx
-from nnlab.datasets.decoders.decoded import Decoded, DecodeOptions, Decoder, Part
+from nnlab.datasets.decoders.decoded import Decoded, DecodeOptions, Decoder, Part, Reading
 from nnlab.errors import InputError
 
-__all__ = ["DECODERS", "DecodeOptions", "Decoded", "Decoder", "Part", "decoder_for"]
+__all__ = ["DECODERS", "DecodeOptions", "Decoded", "Decoder", "Part", "Reading", "decoder_for"]
 
 DECODERS: dict[str, Decoder] = {
     "idx": Decoder("IDX files (MNIST's format)", idx.recognises, idx.decode),

@@ -15,6 +15,27 @@ MAX_CLASSES = 100_000
 
 
 @dataclass(frozen=True)
+class Reading:
+    """What a card tells about files whose format leaves it open.
+
+    Attributes:
+        select: of files for several sets, those whose names begin like this.
+        labels: which of two labels of an image counts: "fine" or "coarse".
+        first_label: the label of the first class.
+        zero_label: a label that stands for 0; 0 if there is none.
+        transposed: the images are stored column by column.
+        shape: (height, width, channels) of images that are stored flat; None if not known.
+    """
+
+    select: str = ""
+    labels: str = "fine"
+    first_label: int = 0
+    zero_label: int = 0
+    transposed: bool = False
+    shape: tuple[int, int, int] | None = None
+
+
+@dataclass(frozen=True)
 class DecodeOptions:
     """What a decoder may need to know.
 
@@ -25,6 +46,7 @@ class DecodeOptions:
         seed: of generated images.
         background_bias: of generated shapes: how often the background is the class's own.
         progress: called with (images done, images in all or 0 while unknown).
+        reading: what the card of a known data set adds.
     """
 
     size: tuple[int, int] | None = None
@@ -33,6 +55,7 @@ class DecodeOptions:
     seed: int = 0
     background_bias: float = 0.9
     progress: Progress | None = None
+    reading: Reading = field(default_factory=Reading)
 
 
 @dataclass(frozen=True)

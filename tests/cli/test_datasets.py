@@ -1,6 +1,6 @@
 """`nnlab datasets`: what is known, and what of it is on this machine."""
 
-from nnlab.datasets.card import known_cards
+from nnlab.datasets.known import known_cards
 
 
 def test_every_known_set_is_listed_with_its_state(nnlab, fashion_dir, tmp_path):

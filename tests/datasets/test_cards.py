@@ -5,7 +5,8 @@ import re
 import pytest
 
 from nnlab.datasets import shapes
-from nnlab.datasets.card import find_card, known_cards, parse_card, read_card
+from nnlab.datasets.card_file import parse_card, read_card
+from nnlab.datasets.known import find_card, known_cards
 from nnlab.errors import FileFormatError, InputError
 
 GOOD = """
@@ -75,7 +76,7 @@ def test_a_good_card_is_read():
         ("train = 10", "train = -10", "whole numbers"),
         ("train-images-idx3-ubyte.gz", "../train.gz", "is not a plain file name"),
         ("0" * 64, "0" * 63, "the sha256 of train-images-idx3-ubyte.gz is not one"),
-        (f'sha256 = "{"0" * 64}"', "", "needs a sha256 or an md5"),
+        (f'sha256 = "{"0" * 64}"', "", "needs a sha256, a published_sha256 or an md5"),
         ("accuracy = 0.5", "accuracy = 50", "between 0 and 1"),
         ("accuracy = 0.5", "accuracy = true", "must be a number"),
         ('licence = "CC0"', 'licence = "CC0"\nlicense = "CC0"', "unknown key 'license'"),

@@ -1,0 +1,78 @@
+"""The data sets that nnlab knows: the cards that come with it, and the user's own.
+
+A user's cards are the `*.toml` files in the folder that NNLAB_CARDS names, else in `cards` in the
+user's configuration folder (~/.config/nnlab/cards on Linux).
+"""
+
+import os
+from functools import cache
+from importlib.resources import files as package_files
+from pathlib import Path
+
+from platformdirs import user_config_dir
+
+from nnlab.datasets.card import Card
+from nnlab.datasets.card_file import parse_card, read_card
+from nnlab.errors import InputError
+
+CARDS_VARIABLE = "NNLAB_CARDS"
+
+
+def own_cards_folder() -> Path:
+    """Return where the user's own cards are looked for."""
+    named = os.environ.get(CARDS_VARIABLE)
+    return Path(named).expanduser() if named else Path(user_config_dir("nnlab")) / "cards"
+
+
+def known_cards() -> dict[str, Card]:
+    """Return all cards by name.
+
+    Raises:
+        InputError: a card of the user's is wrong, or has the name of another one.
+    """
+    cards = dict(_shipped_cards())
+    origins = dict.fromkeys(cards, "nnlab itself")
+    for path in _own_card_files():
+        card = read_card(path)
+        if card.name in cards:
+            raise InputError(
+                f"{path}: the name {card.name!r} is taken by a card of {origins[card.name]}; "
+                "give it another 'name'."
+            )
+        cards[card.name], origins[card.name] = card, str(path)
+    return dict(sorted(cards.items()))
+
+
+def find_card(name: str) -> Card:
+    """Return the card of a known data set.
+
+    Raises:
+        InputError: there is none of that name.
+    """
+    cards = known_cards()
+    if name not in cards:
+        raise InputError(
+            f"{name!r} is no known data set; known are {', '.join(cards)}. A card of your own "
+            f"belongs into {own_cards_folder()}."
+        )
+    return cards[name]
+
+
+@cache
+def _shipped_cards() -> dict[str, Card]:
+    folder = package_files("nnlab.datasets.cards")
+    found = [item for item in folder.iterdir() if item.name.endswith(".toml")]
+    cards = [parse_card(item.read_text("utf-8"), item.name) for item in found]
+    return {card.name: card for card in cards}
+
+
+def _own_card_files() -> list[Path]:
+    folder = own_cards_folder()
+    try:
+        return sorted(path for path in folder.iterdir() if path.suffix == ".toml")
+    except (FileNotFoundError, NotADirectoryError) as error:
+        if CARDS_VARIABLE in os.environ:
+            raise InputError(f"{CARDS_VARIABLE}: {folder} is not a folder.") from error
+        return []
+    except OSError as error:
+        raise InputError(f"{folder} cannot be read: {error.strerror}.") from error
