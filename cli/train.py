@@ -164,9 +164,11 @@ def _show(events: Any, out: Output, settings: Any, data: str) -> dict[str, Any]:
             match event:
                 case StepDone():
                     progress.step(event.epoch, event.step)
+                    _warn(progress, event.warnings)
                 case EpochDone():
                     progress.epoch(event.epoch)
                     progress.write(_epoch_line(event))
+                    _warn(progress, event.warnings)
                 case CheckpointFailed():
                     progress.write(
                         f"warning: no checkpoint could be written: {event.reason} Training goes on."
@@ -200,6 +202,11 @@ def _show(events: Any, out: Output, settings: Any, data: str) -> dict[str, Any]:
         f"-> {record['run']}"
     )
     return record
+
+
+def _warn(progress: Any, warnings: tuple[str, ...]) -> None:
+    for text in warnings:
+        progress.write(f"warning: {text}")
 
 
 def _epoch_line(event: Any) -> str:

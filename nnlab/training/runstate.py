@@ -5,6 +5,7 @@
 /history/step, /history/epoch  one array a quantity
 /history/sampled               one array a quantity, see `nnlab.training.watch`
 /progress                      counters as attributes
+/warnings                      signs of trouble as attributes, see `nnlab.training.advice`
 /preprocessing                 the standardization
 """
 
@@ -47,6 +48,8 @@ def store(trainer: Trainer, run: Run) -> None:
         name: np.array(values) for name, values in trainer.epoch_history.items()
     }
     run.history["sampled"] = trainer.watch.arrays()
+    if trainer.warnings:
+        run.attributes["warnings"] = dict(trainer.warnings)
     run.attributes["progress"] = {
         **asdict(counters),
         "epochs": trainer.epochs,
@@ -94,6 +97,9 @@ def restore(trainer: Trainer, run: Run) -> None:
             for name, values in run.history["epoch"].items()
         }
         trainer.watch.restore(run.history["sampled"])
+        trainer.warnings = {
+            name: str(text) for name, text in run.attributes.get("warnings", {}).items()
+        }
         trainer.schedule.losses[:] = trainer.epoch_history.get("val_loss", [])
     except (KeyError, ValueError, TypeError) as error:
         raise FileFormatError(

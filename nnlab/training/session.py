@@ -297,4 +297,5 @@ def _record(run: Run) -> dict[str, Any]:
         "stopped_early": bool(progress["stopped_early"]),
         "seconds": float(result["seconds"]),
         "images_per_second": float(result["images_per_second"]),
+        "warnings": list(run.attributes.get("warnings", {}).values()),
     }

@@ -22,8 +22,8 @@ from nnlab.core.network import Network
 from nnlab.core.optimizers import Update
 from nnlab.core.schedules import Schedule
 from nnlab.errors import DivergedError
-from nnlab.training import watch
-from nnlab.training.batches import Batches
+from nnlab.training import advice, watch
+from nnlab.training.batches import Batch, Batches
 from nnlab.training.images import ImageSet
 from nnlab.training.inference import BLOCK, performance
 from nnlab.training.standardization import Applier
@@ -31,15 +31,25 @@ from nnlab.training.standardization import Applier
 STEP_HISTORY = ("loss", "learning_rate", "gradient_norm")
 # The history of steps has room for so many epochs at first, and for twice as many when it is full.
 FIRST_EPOCHS = 64
+# Rules that judge an epoch look at so many sampled steps at least, earlier ones if need be.
+FEWEST_SAMPLES = 3
 
 
 @dataclass(frozen=True)
 class StepDone:
-    """A step has been taken: the trainer is at a boundary."""
+    """A step has been taken: the trainer is at a boundary.
+
+    Attributes:
+        epoch: epochs that are over.
+        step: steps taken in the one that has begun.
+        steps: of an epoch.
+        warnings: signs of trouble that have just been noticed, a sentence each.
+    """
 
     epoch: int
     step: int
     steps: int
+    warnings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -51,12 +61,14 @@ class EpochDone:
         epochs: of the whole run.
         record: the quantities of the epoch, by the names of the history.
         is_best: whether these are the best weights so far.
+        warnings: signs of trouble that have just been noticed, a sentence each.
     """
 
     epoch: int
     epochs: int
     record: dict[str, float]
     is_best: bool
+    warnings: tuple[str, ...] = ()
 
 
 @dataclass
@@ -75,6 +87,7 @@ class Counters:
         best_epoch: the epoch of the best weights, counted from 1; 0 for none yet.
         best_accuracy: their accuracy on the validation images.
         best_loss: their data loss on the validation images.
+        equal_loss: what the loss of the first step would be if all scores were equal.
     """
 
     epoch: int = 0
@@ -88,6 +101,7 @@ class Counters:
     best_epoch: int = 0
     best_accuracy: float = -1.0
     best_loss: float = float("inf")
+    equal_loss: float = float("inf")
 
 
 @dataclass
@@ -104,6 +118,10 @@ class Trainer:
         validation: images to choose the best weights by; None to keep the last ones.
         epochs: how many in all.
         early_stopping: stop after so many epochs without better weights; 0 for never.
+
+    Attributes:
+        watch: what was measured in the sampled steps.
+        warnings: signs of trouble so far, by the names of `nnlab.training.advice`.
     """
 
     network: Network
@@ -131,6 +149,8 @@ class Trainer:
         self.good_running = self.network.running.copy()
         self._spare = np.empty_like(self.network.theta)
         self.watch = watch.Watch(self.network, self.batches.batch_size, self._spare)
+        self.warnings: dict[str, str] = {}
+        self._fresh: list[str] = []
 
     @property
     def steps_done(self) -> int:
@@ -186,7 +206,7 @@ class Trainer:
             counters.step += 1
             counters.seconds += perf_counter() - started
             if counters.step < steps:
-                yield StepDone(counters.epoch, counters.step, steps)
+                yield StepDone(counters.epoch, counters.step, steps, self._fresh_warnings())
 
     def _step(self, epoch: int, step: int) -> None:
         counters, network = self.counters, self.network
@@ -214,12 +234,47 @@ class Trainer:
         history["loss"][done] = loss
         history["learning_rate"][done] = rate
         history["gradient_norm"][done] = norm
+        if done == 0:
+            self._judge_first_loss(scores, batch, loss)
         size = len(batch.labels)
         counters.loss_sum += loss * size
         counters.norm_sum += norm
         counters.correct += count_right(scores, batch.labels)
         counters.seen += size
         counters.images += size
+
+    def _judge_first_loss(self, scores: NDArray[Any], batch: Batch, found: float) -> None:
+        equal, _ = self.loss(np.zeros_like(scores), batch.labels, batch.partners, batch.share)
+        self.counters.equal_loss = equal
+        self._warn("initial_loss", advice.initial_loss(self.loss, scores.shape[1], found, equal))
+
+    def _judge_epoch(self) -> None:
+        counters = self.counters
+        sampled = self.watch.history
+        begun = counters.epoch * self.batches.steps
+        count = max(FEWEST_SAMPLES, sum(step >= begun for step in sampled["step"]))
+        steps = [int(step) for step in sampled["step"][-count:]]
+        rates = self.step_history["learning_rate"][: self.steps_done]
+        evidence = advice.Evidence(
+            self.network,
+            self.epoch_history,
+            {name: values[-count:] for name, values in sampled.items()},
+            (rates[steps] / rates.max()).tolist(),
+            float(self.step_history["loss"][0]),
+            counters.equal_loss,
+        )
+        for name, rule in advice.RULES.items():
+            if name not in self.warnings:
+                self._warn(name, rule(evidence))
+
+    def _warn(self, name: str, text: str | None) -> None:
+        if text is not None:
+            self.warnings[name] = text
+            self._fresh.append(text)
+
+    def _fresh_warnings(self) -> tuple[str, ...]:
+        fresh, self._fresh = self._fresh, []
+        return tuple(fresh)
 
     def _diverged(self, what: str, epoch: int, step: int) -> None:
         self.network.theta[...] = self.good_theta
@@ -266,10 +321,11 @@ class Trainer:
         }
         for name, value in record.items():
             self.epoch_history.setdefault(name, []).append(value)
+        self._judge_epoch()
         counters.epoch += 1
         counters.step = counters.correct = counters.seen = 0
         counters.loss_sum = counters.norm_sum = 0.0
-        return EpochDone(counters.epoch, self.epochs, record, is_best)
+        return EpochDone(counters.epoch, self.epochs, record, is_best, self._fresh_warnings())
 
     def averaged_weights(self) -> AbstractContextManager[None]:
         """Put the averaged weights, if there are any, into the network for a while."""
