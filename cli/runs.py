@@ -29,6 +29,18 @@ def command(
             "such as test, or a setting such as lr. Accuracies and dates begin with the highest.",
         ),
     ] = None,
+    where: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="CONDITION",
+            help="Only runs such as model=mlp, data=fashion*, val_accuracy>0.9, lr<=0.01; several "
+            "conditions must all hold.",
+            show_default=False,
+        ),
+    ] = None,
+    limit: Annotated[
+        int | None, typer.Option(min=1, metavar="N", help="Show only the first N.")
+    ] = None,
     reverse: Annotated[bool, typer.Option("--reverse", help="Turn the order round.")] = False,
     csv_file: Annotated[
         str | None,
@@ -56,9 +68,12 @@ def command(
     nnlab runs demo softmax.h5 --sort test
 
     nnlab runs studies --sort lr --csv runs.csv
+
+    nnlab runs studies --where model=mlp --where 'lr<=0.01' --sort val_accuracy --limit 10
     """
     from nnlab.atomic import refuse_existing, write_bytes
     from nnlab.errors import InputError
+    from nnlab.runs.filters import choose_runs, parse_condition
     from nnlab.runs.listing import differing_settings, find_runs, sort_runs, splits_of
 
     to_stdout = csv_file == "-"
@@ -67,13 +82,17 @@ def command(
         raise InputError("--csv - and --json would both write to stdout; name a CSV file.")
     if csv_file is not None and not to_stdout:
         refuse_existing(Path(csv_file), force)
+    conditions = [parse_condition(text) for text in where or []]
     rows, broken = find_runs(paths or [Path()], verify)
     if csv_file is not None and not to_stdout:
         refuse_existing(Path(csv_file), force, *(row.path for row in rows))
     for file in broken:
         out.warn(file.reason)
+    found = len(rows)
+    rows = choose_runs(rows, conditions)
     if sort is not None or reverse:
         rows = sort_runs(rows, sort or "run", reverse)
+    rows = rows[:limit]
     settings, splits = differing_settings(rows), splits_of(rows)
     if csv_file is not None:
         text = _csv(rows, settings, splits)
@@ -82,7 +101,10 @@ def command(
         else:
             write_bytes(Path(csv_file), text.encode())
     if not to_stdout:
-        _show(out, rows, splits)
+        if found and not rows:
+            out.note(f"none of {found:,} runs fulfils {' and '.join(where or [])}.")
+        else:
+            _show(out, rows, splits)
     out.result(
         {
             "runs": [
@@ -118,7 +140,7 @@ def _show(out: Output, rows: Any, splits: list[str]) -> None:
         },
         "seconds": ["-" if row.seconds is None else f"{row.seconds:.1f}" for row in rows],
     }
-    title = "1 run" if len(rows) == 1 else f"{len(rows)} runs"
+    title = "1 run" if len(rows) == 1 else f"{len(rows):,} runs"
     if len(folders) == 1 and (folder := folders.pop()) != Path():
         title += f" in {folder}"
     if len(data) == 1:
@@ -142,6 +164,8 @@ def _settings(own: dict[str, Any]) -> str:
             continue
         if isinstance(value, list):
             value = ",".join(map(str, value))
+        if isinstance(value, float):
+            value = f"{value:g}"
         parts.append(name if value is True else f"{name}={'no' if value is False else value}")
     return " ".join(parts)
 

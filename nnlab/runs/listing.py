@@ -190,18 +190,27 @@ def sort_runs(rows: Sequence[RunSummary], column: str, reverse: bool = False) ->
     Raises:
         InputError: there is no such column.
     """
+    check_column(rows, column)
+    present = [row for row in rows if row.column(column) is not None]
+    absent = [row for row in rows if row.column(column) is None]
+    downwards = column in MORE_IS_BETTER or column in splits_of(rows)
+    present.sort(key=lambda row: _sortable(row.column(column)), reverse=downwards != reverse)
+    return present + absent
+
+
+def check_column(rows: Sequence[RunSummary], column: str) -> None:
+    """Check that some run has this column.
+
+    Raises:
+        InputError: none has.
+    """
     splits = splits_of(rows)
     settings = dict.fromkeys(name for row in rows for name in row.config)
     if rows and column not in {*COLUMNS, *splits, *settings}:
         raise InputError(
-            f"there is no column {column}; sort by {', '.join([*COLUMNS, *splits])} or a setting, "
-            f"such as {', '.join(list(settings)[:3])}."
+            f"there is no column {column}; there are {', '.join([*COLUMNS, *splits])} and the "
+            f"settings, such as {', '.join(list(settings)[:3])}."
         )
-    present = [row for row in rows if row.column(column) is not None]
-    absent = [row for row in rows if row.column(column) is None]
-    downwards = column in MORE_IS_BETTER or column in splits
-    present.sort(key=lambda row: _sortable(row.column(column)), reverse=downwards != reverse)
-    return present + absent
 
 
 def _sortable(value: Any) -> tuple[int, float, str]:

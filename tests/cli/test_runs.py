@@ -65,6 +65,17 @@ def test_json(nnlab, folder):
     assert record["broken"] == []
 
 
+def test_runs_are_chosen_by_conditions(nnlab, folder):
+    best = ("runs", folder, "--sort", "val_accuracy", "--json")
+    kinds = nnlab(*best, "--where", "kind=network", "--where", "val_accuracy<0.6").json["runs"]
+    assert [run["model"] for run in kinds] == ["softmax"]
+    assert [run["model"] for run in nnlab(*best, "--limit", 1).json["runs"]] == ["mlp"]
+    done = nnlab("runs", folder, "--where", "model=svm")
+    assert (done.code, done.stdout) == (0, "")
+    assert done.stderr == "none of 3 runs fulfils model=svm.\n"
+    assert nnlab("runs", folder, "--where", "model").code == 2
+
+
 def test_csv_to_stdout_and_to_a_file(nnlab, folder, tmp_path):
     done = nnlab("runs", folder, "--csv", "-")
     rows = list(csv.DictReader(io.StringIO(done.stdout)))

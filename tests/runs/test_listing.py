@@ -106,7 +106,9 @@ def test_sorting_puts_the_best_accuracy_first_and_no_value_last(folder, column, 
 
 def test_an_unknown_column_is_refused_with_the_known_ones(folder):
     rows, _ = find_runs([folder])
-    with pytest.raises(InputError, match=r"no column speed; sort by run, kind, .* or a setting"):
+    with pytest.raises(
+        InputError, match=r"no column speed; there are run, kind, .* and the settings"
+    ):
         sort_runs(rows, "speed")
 
 
