@@ -1,5 +1,6 @@
 """`nnlab knn-baseline`."""
 
+import contextlib
 import sys
 from pathlib import Path
 from time import monotonic
@@ -135,7 +136,7 @@ def command(
 
     nnlab knn-baseline fashion.h5 --k 1 --ledger 12 --ledger-plot ledger.png
     """
-    from nnlab.atomic import refuse_existing
+    from nnlab.atomic import claim_result, refuse_existing
     from nnlab.datasets import find_data, open_data
     from nnlab.errors import InputError
     from nnlab.neighbors import Settings, baseline
@@ -156,7 +157,11 @@ def command(
         metric=metric, weights=weights, folds=folds, limit_train=limit_train,
         limit_test=limit_test, seed=seed, threads=threads,
     )  # fmt: skip
-    with open_data(find_data(data, root, out.note)) as file:
+    with contextlib.ExitStack() as stack:
+        file = stack.enter_context(open_data(find_data(data, root, out.note)))
+        held = None
+        if output is not None:
+            held = stack.enter_context(claim_result(output, "knn-baseline", force))
         train, test = _split(file, "train"), _split(file, split)
         if ledger is not None:
             check_ledger(metric, ledger, len(test[1]))
@@ -179,7 +184,7 @@ def command(
             write_neighbors(neighbors, result, file.name, file.checksum, split, file.classes)
             record["neighbors"] = str(neighbors)
         if output is not None:
-            _save(output, file, split, settings, result, record)
+            _save(output, held, file, split, settings, result, record)
             record["run"] = str(output)
     _show(out, record, words)
     out.result(record)
@@ -270,8 +275,9 @@ def _numbers(text: str) -> tuple[int, ...]:
 
 
 def _save(
-    output: Path, file: Any, split: str, settings: Any, result: Any, record: dict[str, Any]
-) -> None:
+    output: Path, held: Any, file: Any, split: str, settings: Any, result: Any,
+    record: dict[str, Any],
+) -> None:  # fmt: skip
     from nnlab.runs import Run
 
     path = str(file.path.resolve())
@@ -287,7 +293,7 @@ def _save(
         key: record[key] for key in ("accuracy", "k", "seconds", "cross_validation_seconds")
     }
     run.evaluations[file.name, split] = result.metrics
-    run.save(output)
+    run.save(output, held)
 
 
 def _show(out: Output, record: dict[str, Any], words: list[str]) -> None:

@@ -139,7 +139,7 @@ def command(
         background_bias=background_bias,
     )
     with Counter(f"reading {source}", "images") as counter:
-        summary = preprocess(source, output, options, files_from, root, counter.show)
+        summary = preprocess(source, output, options, files_from, root, counter.show, force)
     show(summary, out)
     out.result(summary.record())
 

@@ -1,6 +1,7 @@
 """`nnlab train`."""
 
 import sys
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
@@ -116,6 +117,7 @@ def command(
         output=path,
         command=["nnlab", *sys.argv[1:]],
         resume=resume,
+        force=force,
         time_limit=_seconds(time_limit, "--time-limit"),
         **_checkpoints(checkpoint_every),
     )
@@ -128,8 +130,9 @@ def command(
             train=_images(ImageSet, file, "train"),
             validation=_images(ImageSet, file, "val") if "val" in file.splits else None,
         )
-        events = train(chosen, training, replace(plan, stop=stop))
-        record = _show(events, out, chosen, training.name)
+        # Closed at once, whatever ends the walk: the claim to the run file goes with it.
+        with closing(train(chosen, training, replace(plan, stop=stop))) as events:
+            record = _show(events, out, chosen, training.name)
     out.result(record)
 
 

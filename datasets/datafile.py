@@ -26,6 +26,7 @@ from numpy.typing import NDArray
 
 from nnlab._version import __version__
 from nnlab.atomic import staged
+from nnlab.claims import Claim
 from nnlab.datasets.statistics import Statistics, measure_images
 from nnlab.errors import FileFormatError, InputError
 from nnlab.hdf5 import (
@@ -136,6 +137,7 @@ def write_data(
     options: Mapping[str, Any],
     classes: Sequence[str],
     splits: Mapping[str, tuple[Images, NDArray[np.int64]]],
+    held: Claim | None = None,
 ) -> str:
     """Write a data file, whole or not at all; a file of that name is replaced.
 
@@ -146,6 +148,7 @@ def write_data(
         options: how it was made; kept as JSON.
         classes: names, in the order of the labels.
         splits: name -> (images (N, H, W, C) uint8, labels (N,)); `train` must be one of them.
+        held: the claim to `path`; None to claim it while the file is written.
 
     Returns:
         The checksum.
@@ -158,7 +161,7 @@ def write_data(
     _check_parts(parts, len(classes))
     digest = _ContentDigest(classes)
     statistics = measure_images(blocks(parts["train"][0]), parts["train"][0].shape[1:])
-    with staged(path) as temporary:
+    with staged(path, held) as temporary:
         with _Sink(temporary, "r+") as sink:
             with h5py.File(
                 sink, "w", alignment_threshold=ALIGNMENT, alignment_interval=ALIGNMENT

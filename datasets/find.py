@@ -2,12 +2,16 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from time import sleep
 
 from nnlab.datasets.download import download, is_downloaded
 from nnlab.datasets.known import known_cards
 from nnlab.datasets.preprocess import preprocess
 from nnlab.datasets.roots import prepared_file
-from nnlab.errors import InputError
+from nnlab.errors import BusyError, InputError
+
+# Between two looks at what another process prepares.
+WAIT_SECONDS = 0.5
 
 
 def find_data(
@@ -55,5 +59,21 @@ def find_data(
             f"cannot make the folder {prepared.parent}: {error.strerror}; choose another with "
             "--root."
         ) from error
-    preprocess(card.name, prepared, root=root)
+    _prepare(card.name, prepared, root, say)
     return prepared
+
+
+def _prepare(name: str, prepared: Path, root: Path | None, say: Callable[[str], None]) -> None:
+    """Prepare a data set, or wait for another process that is at it."""
+    waiting = False
+    while not prepared.is_file():
+        try:
+            preprocess(name, prepared, root=root)
+        except BusyError:
+            if not waiting:
+                say(f"another process is preparing {prepared}: waiting for it")
+            waiting = True
+            sleep(WAIT_SECONDS)
+        except InputError:
+            if not prepared.is_file():  # else the other was quicker
+                raise

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from nnlab.atomic import claim_result
 from nnlab.datasets.card import Card
 from nnlab.datasets.datafile import Images, open_data, write_data
 from nnlab.datasets.decoders import DECODERS, Decoded, DecodeOptions, Part, decoder_for
@@ -70,24 +71,54 @@ def preprocess(
     files_from: str | None = None,
     root: Path | None = None,
     progress: Progress | None = None,
+    force: bool = False,
 ) -> Summary:
     """Read images, split them, and write a data file.
 
     Args:
         source: the name of a known data set, or the path of a folder, archive or file.
-        output: the data file; one of that name is replaced.
+        output: the data file.
         options: how to make it.
         files_from: of a known data set: the folder that holds its files (read where they are) or
             the URL of one (fetched into the data root first).
         root: the data root; None for the usual one.
         progress: called with (images done, images in all or 0 while unknown).
+        force: replace `output` if it is there, and a claim to it whose owner is silent.
 
     Raises:
         InputError: something in the source or the options is wrong.
+        BusyError: another process is writing `output`.
         SourceError: the files of a known data set could not be had or are not the right ones.
     """
     options = options or PreprocessOptions()
     _check(source, options, files_from)
+    with claim_result(output, "preprocess", force) as held:
+        decoded, name, origin = _decode(source, options, files_from, root, progress)
+        parts = arrange_splits(
+            decoded.splits, options.test, options.val, options.limit, options.seed
+        )
+        write_data(
+            output,
+            name=name,
+            source=origin,
+            options={"source": source, **asdict(options)},
+            classes=decoded.classes,
+            splits={split: (_fit(part, options), part.labels) for split, part in parts.items()},
+            held=held,
+        )
+        names = {split: part.names for split, part in parts.items()}
+        with open_data(output) as data:
+            return summarize(data, names, decoded.unreadable, decoded.notes)
+
+
+def _decode(
+    source: str,
+    options: PreprocessOptions,
+    files_from: str | None,
+    root: Path | None,
+    progress: Progress | None,
+) -> tuple[Decoded, str, str]:
+    """Return the images, the data set's name, and where they came from."""
     card = known_cards().get(source)
     decode_options = DecodeOptions(
         size=options.size,
@@ -97,28 +128,14 @@ def preprocess(
         background_bias=0.9 if options.background_bias is None else options.background_bias,
         progress=progress,
     )
-    if card is not None:
-        paths = _card_files(card, files_from, root)
-        decoded = DECODERS[card.format].decode(paths, decode_options)
-        if not card.generated:
-            _name_classes(card, decoded)
-        name, origin = card.name, card.home
-    else:
+    if card is None:
         path = Path(source).expanduser()
-        decoded = decoder_for(path).decode([path], decode_options)
-        name, origin = _stem(path), str(path)
-    parts = arrange_splits(decoded.splits, options.test, options.val, options.limit, options.seed)
-    write_data(
-        output,
-        name=name,
-        source=origin,
-        options={"source": source, **asdict(options)},
-        classes=decoded.classes,
-        splits={split: (_fit(part, options), part.labels) for split, part in parts.items()},
-    )
-    names = {split: part.names for split, part in parts.items()}
-    with open_data(output) as data:
-        return summarize(data, names, decoded.unreadable, decoded.notes)
+        return decoder_for(path).decode([path], decode_options), _stem(path), str(path)
+    paths = _card_files(card, files_from, root)
+    decoded = DECODERS[card.format].decode(paths, decode_options)
+    if not card.generated:
+        _name_classes(card, decoded)
+    return decoded, card.name, card.home
 
 
 def _check(source: str, options: PreprocessOptions, files_from: str | None) -> None:

@@ -2,10 +2,12 @@
 
     NnlabError                 catch this one to catch them all
     ├── InputError             exit code 2: wrong usage or bad input
-    │   └── FileFormatError    exit code 2: a file that is damaged, foreign or from a newer nnlab
+    │   ├── FileFormatError    exit code 2: a file that is damaged, foreign or from a newer nnlab
+    │   └── BusyError          exit code 2: another process is writing the file
     ├── DivergedError          exit code 3: training left the finite numbers
     ├── SourceError            exit code 69: a source could not be reached or did not verify
-    └── InterruptedRunError    exit code 75: stopped early, a checkpoint is saved
+    ├── InterruptedRunError    exit code 75: stopped early, a checkpoint is saved
+    └── ClaimLostError         exit code 75: another process has taken the file over
 
 Each message is one line that says what is wrong, where, and what to do about it. The command line
 turns an error into that line and its exit code in one place (`nnlab.cli.main`). A mistake of a
@@ -29,6 +31,10 @@ class FileFormatError(InputError):
     """A file that is not what it should be: damaged, foreign, or written by a newer version."""
 
 
+class BusyError(InputError):
+    """Another process is writing the file that was to be written."""
+
+
 class DivergedError(NnlabError):
     """Training diverged; the last good state is kept in the run file."""
 
@@ -43,5 +49,11 @@ class SourceError(NnlabError):
 
 class InterruptedRunError(NnlabError):
     """Stopped early by a signal or a time limit; a checkpoint is saved."""
+
+    exit_code = 75
+
+
+class ClaimLostError(NnlabError):
+    """Another process has taken over the file that this one was writing; it was left alone."""
 
     exit_code = 75

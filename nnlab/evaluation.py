@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from nnlab.errors import FileFormatError, InputError
+from nnlab.claims import claim
+from nnlab.errors import ClaimLostError, FileFormatError, InputError
 from nnlab.metrics import Metrics
 from nnlab.neighbors import restore
 from nnlab.predictions import Predictions
@@ -78,20 +79,21 @@ def check_same_classes(run: Run, classes: Sequence[str], where: str) -> None:
 def store_evaluation(run: Run, data: str, split: str, metrics: Metrics) -> str:
     """Keep an evaluation in the run file.
 
-    The file is read again first: another command may have added to it meanwhile.
+    The file is claimed and then read again: another command may have added to it meanwhile.
 
     Returns:
-        Why that was not possible, or an empty text: a run in a read-only folder can be evaluated.
+        Why that was not possible, or an empty text: a run in a read-only folder, or one that is
+        still in training, can be evaluated.
     """
     if run.path is None:
         return "the run is not saved yet; the evaluation is not kept."
     try:
-        current = open_run(run.path)
-        current.evaluations[data, split] = metrics
-        current.save(run.path)
-    except (InputError, FileFormatError) as error:
+        with claim(run.path, "eval", brief=True) as held:
+            current = open_run(run.path)
+            current.evaluations[data, split] = metrics
+            return current.save(run.path, held)
+    except (InputError, ClaimLostError) as error:
         return f"the evaluation is not kept in the run file: {error}"
-    return ""
 
 
 def parse_tops(text: str | None) -> tuple[int, ...]:

@@ -28,6 +28,7 @@ import h5py
 
 from nnlab import hdf5
 from nnlab.atomic import write_bytes
+from nnlab.claims import Claim
 from nnlab.errors import FileFormatError, InputError
 
 VERSION = 1
@@ -41,17 +42,22 @@ _SEAL = re.compile(rb"nnlab run (\d{1,9}) sha256=([0-9a-f]{64})\n")
 _PLACES = re.compile(rb"size=(\d{1,18}) summary=(\d{1,18})\+(\d{1,18}) sha256=([0-9a-f]{64})\n")
 
 
-def write(path: Path, fill: Callable[[h5py.File], None]) -> None:
+def write(path: Path, fill: Callable[[h5py.File], None], held: Claim | None = None) -> str:
     """Write a sealed file, whole or not at all.
 
     Args:
         path: the file; one of that name is replaced.
         fill: puts everything into the open HDF5 file, the text data set `/summary` included.
+        held: the claim to `path`; None to claim it for this one write.
+
+    Returns:
+        A warning, usually empty; see `nnlab.atomic.write_bytes`.
 
     Raises:
         InputError: the file could not be written; an older one of that name is untouched.
+        ClaimLostError: another process has taken the file over.
     """
-    write_bytes(path, build(fill))
+    return write_bytes(path, build(fill), held=held)
 
 
 def build(fill: Callable[[h5py.File], None]) -> memoryview:

@@ -30,6 +30,7 @@ from numpy.typing import NDArray
 
 from nnlab import hdf5
 from nnlab._version import __version__
+from nnlab.claims import Claim
 from nnlab.metrics import Metrics, Mistakes, Reliability
 from nnlab.runs import container
 
@@ -86,16 +87,25 @@ class Run:
     created: str = field(default_factory=_now)
     path: Path | None = None
 
-    def save(self, path: Path) -> None:
+    def save(self, path: Path, held: Claim | None = None) -> str:
         """Write the run as a file, whole or not at all; one of that name is replaced.
+
+        Args:
+            path: the file.
+            held: the claim to `path`; None to claim it for this one write.
+
+        Returns:
+            A warning, usually empty; see `nnlab.atomic.write_bytes`.
 
         Raises:
             InputError: the file could not be written; an older one of that name is untouched.
+            ClaimLostError: another process has taken the file over.
             ValueError: a path in `arrays` or `attributes` that is taken by the format.
             TypeError: an array or a value that is not plain.
         """
-        container.write(path, self._fill)
+        warning = container.write(path, self._fill, held)
         self.path = path
+        return warning
 
     def summary(self) -> dict[str, Any]:
         """Return what a listing shows, without arrays."""

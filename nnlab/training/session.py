@@ -13,6 +13,8 @@ from typing import Any
 
 import numpy as np
 
+from nnlab.atomic import claim_result
+from nnlab.claims import Claim
 from nnlab.errors import DivergedError, InputError, InterruptedRunError
 from nnlab.runs import Run, open_run
 from nnlab.training.assembly import Division, divide, make_trainer
@@ -61,6 +63,8 @@ class Plan:
         output: the run file.
         command: the command line, as typed.
         resume: go on from the run file if it is there.
+        force: replace the run file if it is there, and take over a claim whose owner is silent.
+        held: the claim to the run file, if the caller has it; None to claim it here.
         time_limit: seconds after which to stop with a checkpoint; None for no limit.
         checkpoint_seconds: between checkpoints; None for none by time.
         checkpoint_steps: steps between checkpoints; None for none by steps.
@@ -70,6 +74,8 @@ class Plan:
     output: Path
     command: list[str]
     resume: bool = False
+    force: bool = False
+    held: Claim | None = None
     time_limit: float | None = None
     checkpoint_seconds: float | None = 300.0
     checkpoint_steps: int | None = None
@@ -132,11 +138,21 @@ def train(settings: Settings, data: TrainingData, plan: Plan) -> Iterator[Event]
         InputError: settings and data do not fit, or the run file belongs to another run.
         DivergedError: a number was not finite; the run file holds the last good state.
         InterruptedRunError: stopped by `plan.stop` or the time limit; a checkpoint is saved.
+        BusyError: another process is writing the run file.
+        ClaimLostError: another process has taken the run file over.
     """
+    if plan.held is not None:
+        yield from _train(settings, data, plan, plan.held)
+        return
+    with claim_result(plan.output, "train", plan.force, plan.resume) as held:
+        yield from _train(settings, data, plan, held)
+
+
+def _train(settings: Settings, data: TrainingData, plan: Plan, held: Claim) -> Iterator[Event]:
     began = monotonic()
     division = divide(settings, data.train, data.validation)
     earlier = open_run(plan.output) if plan.resume and plan.output.exists() else None
-    notices = [division.notice] if division.notice else []
+    notices = [text for text in (held.notice, division.notice) if text]
     if settings.shuffle == "auto":
         # Decided once: a run that is resumed on a machine with more memory keeps its order.
         kept = None if earlier is None else str(earlier.config.get("shuffle", "full"))
@@ -183,7 +199,7 @@ def train(settings: Settings, data: TrainingData, plan: Plan) -> Iterator[Event]
         store(trainer, run)
         if diverged:
             run.attributes["progress"]["diverged"] = True
-        run.save(plan.output)
+        run.save(plan.output, held)
 
     saved, saved_steps = monotonic(), trainer.steps_done
     try:
@@ -191,6 +207,8 @@ def train(settings: Settings, data: TrainingData, plan: Plan) -> Iterator[Event]
             yield event
             if trainer.finished:
                 break
+            if held.lost:
+                held.check()  # says so
             now = monotonic()
             reason = plan.stop()
             if not reason and plan.time_limit is not None and now - began >= plan.time_limit:

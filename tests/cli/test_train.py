@@ -313,7 +313,7 @@ def test_no_checkpoints_can_be_said_in_a_configuration_file(tmp_path, monkeypatc
     from nnlab.training import session
 
     plans = []
-    monkeypatch.setattr(session, "train", lambda *given: plans.append(given[2]) or iter(()))
+    monkeypatch.setattr(session, "train", lambda *given: plans.append(given[2]) or (x for x in ()))
     monkeypatch.setattr("nnlab.cli.train._show", lambda *_: {})
     config = tmp_path / "run.toml"
     config.write_text("checkpoint-every = 0")

@@ -17,7 +17,7 @@ from nnlab.errors import InputError, SourceError
 
 
 def prepare(source, output, **options):
-    return preprocess(str(source), output, PreprocessOptions(**options))
+    return preprocess(str(source), output, PreprocessOptions(**options), force=True)
 
 
 def test_fashion_mnist_whole(fashion_dir, tmp_path):

@@ -28,8 +28,8 @@ MODULES = module_files()
 # Whatever a module of the key imports of nnlab begins with one of the values.
 BASE = (
     "nnlab._version", "nnlab.errors", "nnlab.randomness", "nnlab.machine", "nnlab.atomic",
-    "nnlab.hdf5", "nnlab.stratify", "nnlab.metrics", "nnlab.jit", "nnlab.mapping",
-    "nnlab.predictions", "nnlab.significance",
+    "nnlab.claims", "nnlab.hdf5", "nnlab.stratify", "nnlab.metrics", "nnlab.jit",
+    "nnlab.mapping", "nnlab.predictions", "nnlab.significance",
 )  # fmt: skip
 ALLOWED = {
     **dict.fromkeys(BASE, BASE),
@@ -40,6 +40,7 @@ ALLOWED = {
         "nnlab.errors",
         "nnlab.randomness",
         "nnlab.atomic",
+        "nnlab.claims",
         "nnlab.hdf5",
         "nnlab.stratify",
         "nnlab.datasets",
