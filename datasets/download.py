@@ -5,18 +5,22 @@ somebody compressed anew is accepted and one that was altered is not; else a che
 as published. A file gets its name only after it has been verified.
 """
 
+import contextlib
+import random
 import shutil
-from collections.abc import Sequence
+import time
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nnlab.atomic import staged
+from nnlab.claims import Claim, claim, owner_of
 from nnlab.datasets.card import Card, CardFile
 from nnlab.datasets.fetching.patience import Patience
 from nnlab.datasets.fetching.verify import mismatch
 from nnlab.datasets.fetching.watch import Watch
 from nnlab.datasets.roots import files_folder
-from nnlab.errors import InputError, SourceError
+from nnlab.errors import BusyError, InputError, SourceError
 
 if TYPE_CHECKING:
     from nnlab.datasets.fetching.fetch import NotFetchedError
@@ -24,6 +28,8 @@ if TYPE_CHECKING:
 URL_SCHEMES = ("http://", "https://")
 # Beside the files themselves a folder needs a little.
 SPARE_BYTES = 2**20
+# How long to wait on average before looking again whether another process has done it.
+WAIT_SECONDS = 1.0
 
 
 def is_url(text: str) -> bool:
@@ -66,22 +72,59 @@ def download(
         raise InputError(
             f"cannot make the folder {folder}: {error.strerror}; choose another with --root."
         ) from error
+    watch, patience = watch or Watch(), patience or Patience()
     done = {file.name: "present" for file in card.files}
-    missing = _missing(card, folder)
-    if not missing:
+    if not _missing(card, folder):
         return done
+    with _alone(folder, watch) as held:
+        # Whoever was here before may have fetched it all.
+        for file in _missing(card, folder):
+            done[file.name] = ""
+        missing = [file for file in card.files if not done[file.name]]
+        _bring(card, missing, folder, source, watch, patience, taken_over=bool(held.notice))
+        for file in missing:
+            done[file.name] = "downloaded" if source is None or is_url(source) else "copied"
+    return done
+
+
+def _bring(
+    card: Card,
+    missing: Sequence[CardFile],
+    folder: Path,
+    source: str | None,
+    watch: Watch,
+    patience: Patience,
+    taken_over: bool,
+) -> None:
+    """Copy or fetch files into their folder; nobody else does, at the moment."""
     if source is not None and not is_url(source):
         found = [(file, find_file(card, file, Path(source).expanduser())) for file in missing]
         _check_space(folder, [path.stat().st_size for _, path in found])
         for file, path in found:
             _copy(path, folder / file.name)
-            done[file.name] = "copied"
-        return done
+        return
     _check_space(folder, [_bytes_to_come(file, folder) for file in missing])
     for file in missing:
-        _fetch(card, file, folder, source, watch or Watch(), patience or Patience())
-        done[file.name] = "downloaded"
-    return done
+        _fetch(card, file, folder, source, watch, patience, taken_over)
+
+
+@contextlib.contextmanager
+def _alone(folder: Path, watch: Watch) -> Iterator[Claim]:
+    """Hold the folder's claim; wait for as long as another process that lives has it."""
+    told = ""
+    while True:
+        try:
+            held = claim(folder, "download")
+            break
+        except BusyError:
+            owner = str(owner_of(folder) or "")
+            if owner and owner != told:
+                watch.waiting(owner)
+                told = owner
+            # Many that began at once should not ask all at once for ever.
+            time.sleep(random.uniform(0.5, 1.5) * WAIT_SECONDS)
+    with held:
+        yield held
 
 
 def verified_files(card: Card, folder: Path) -> list[Path]:
@@ -167,6 +210,7 @@ def _fetch(
     source: str | None,
     watch: Watch,
     patience: Patience,
+    taken_over: bool,
 ) -> None:
     from nnlab.datasets.fetching.fetch import NotFetchedError, fetch
     from nnlab.datasets.fetching.part import Part
@@ -175,7 +219,8 @@ def _fetch(
     urls = [f"{place.rstrip('/')}/{file.name}" for place in places]
     part = Part(folder / file.name)
     try:
-        part.adopt(alive=False)
+        # Whoever was thought to be dead may still write to its part.
+        part.adopt(alive=taken_over)
         fetch(file, urls, part, patience, watch)
     except NotFetchedError as error:
         raise SourceError(_not_fetched(card, file, folder, error, part.keep())) from error

@@ -7,8 +7,9 @@ from pathlib import Path
 
 from nnlab.atomic import claim_result
 from nnlab.datasets.card import Card
+from nnlab.datasets.card_decoding import decode_card
 from nnlab.datasets.datafile import Images, open_data, write_data
-from nnlab.datasets.decoders import DECODERS, Decoded, DecodeOptions, Part, decoder_for
+from nnlab.datasets.decoders import Decoded, DecodeOptions, Part, decoder_for
 from nnlab.datasets.decoders.containers import ARCHIVES
 from nnlab.datasets.decoders.decoded import Progress
 from nnlab.datasets.download import download, is_downloaded, is_url, verified_files
@@ -17,7 +18,7 @@ from nnlab.datasets.known import known_cards
 from nnlab.datasets.roots import files_folder
 from nnlab.datasets.splitting import Rows, arrange_splits
 from nnlab.datasets.summary import Summary, summarize
-from nnlab.errors import FileFormatError, InputError
+from nnlab.errors import InputError
 
 SIZE = re.compile(r"(\d+)(?:x(\d+))?$")
 MAX_SIDE = 4096
@@ -132,10 +133,7 @@ def _decode(
         path = Path(source).expanduser()
         return decoder_for(path).decode([path], decode_options), _stem(path), str(path)
     paths = _card_files(card, files_from, root)
-    decoded = DECODERS[card.format].decode(paths, decode_options)
-    if not card.generated:
-        _name_classes(card, decoded)
-    return decoded, card.name, card.home
+    return decode_card(card, paths, decode_options), card.name, card.home
 
 
 def _check(source: str, options: PreprocessOptions, files_from: str | None) -> None:
@@ -169,17 +167,6 @@ def _card_files(card: Card, files_from: str | None, root: Path | None) -> Sequen
             "folder that holds its files with --source."
         )
     return verified_files(card, files_folder(card.files_name, root))
-
-
-def _name_classes(card: Card, decoded: Decoded) -> None:
-    """Give the labels the names of the card."""
-    highest = max(int(part.labels.max()) for part in decoded.splits.values())
-    if highest >= len(card.classes):
-        raise FileFormatError(
-            f"the files of {card.name} have a label {highest}; {card.title} has "
-            f"{len(card.classes)} classes."
-        )
-    decoded.classes = list(card.classes)
 
 
 def _fit(part: Part, options: PreprocessOptions) -> Images:

@@ -167,7 +167,7 @@ def _temporary_file(path: Path, held: Claim) -> Iterator[Path]:
 
 def _publish(temporary: Path, path: Path, held: Claim) -> str:
     try:
-        _sync(temporary)
+        sync(temporary)
     except OSError as error:
         raise _SyncFailedError(error) from error
     held.check()
@@ -179,7 +179,7 @@ def _publish(temporary: Path, path: Path, held: Claim) -> str:
     # After the rename the file is there; a folder that cannot be synced only delays the moment
     # from which it also survives a power cut.
     try:
-        _sync(path.parent)
+        sync(path.parent)
     except OSError as error:
         reason = error.strerror or str(error)
         return f"{path} is written, but may not survive a power cut: its folder gave: {reason}"
@@ -193,7 +193,8 @@ def _refused(path: Path, error: Exception) -> InputError:
     )
 
 
-def _sync(path: Path) -> None:
+def sync(path: Path) -> None:
+    """Bring a file, or the entries of a folder, to the disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

@@ -139,6 +139,37 @@ def open_checked(path: Path, kind: str, version: int) -> h5py.File:
     return file
 
 
+def open_foreign(path: Path, memory: int) -> tuple[h5py.File, list[str]]:
+    """Open an HDF5 file of other people's, after the same checks as of nnlab's own.
+
+    Attributes may be of any kind, because none is read; data sets of objects and strings of
+    variable length are left out, for the same reason.
+
+    Args:
+        path: the file.
+        memory: how many bytes all plain data sets together may claim.
+
+    Returns:
+        The file, and the names of its plain data sets.
+
+    Raises:
+        InputError: there is no such file.
+        FileFormatError: it is damaged, or reaches elsewhere.
+    """
+    os.environ.pop("HDF5_PLUGIN_PATH", None)
+    what = "HDF5 file of plain arrays"
+    with reading(path, what):
+        file = h5py.File(path, "r", locking=False)
+        try:
+            walk = _Walk(path, what, memory, own=False)
+            walk.enter(file, str(path))
+            _check_group(file, walk, depth=0)
+        except BaseException:
+            file.close()
+            raise
+    return file, walk.plain
+
+
 def check_file(
     file: h5py.File, path: Path, kind: str, version: int, memory: int | None = None
 ) -> None:
@@ -178,6 +209,8 @@ class _Walk:
     path: Path
     what: str
     memory: int | None
+    own: bool = True
+    plain: list[str] = field(default_factory=list)
     places: set[int] = field(default_factory=set)
     held: int = 0
 
@@ -208,10 +241,14 @@ def _check_group(group: h5py.Group, walk: _Walk, depth: int) -> None:
         if not isinstance(member, h5py.Group | h5py.Dataset):
             raise FileFormatError(f"{where} is neither a group nor a data set; refused.")
         walk.enter(member, where)
-        _check_attributes(member, where)
+        if walk.own:
+            _check_attributes(member, where)
         if isinstance(member, h5py.Dataset):
+            if not walk.own and not _is_plain(member):
+                continue
             _check_dataset(member, where)
             walk.hold(member.nbytes)
+            walk.plain.append(member.name.strip("/"))
         else:
             _check_group(member, walk, depth + 1)
 
@@ -225,12 +262,15 @@ def _check_attributes(member: h5py.Group | h5py.Dataset, where: str) -> None:
             raise FileFormatError(f"{where} has an attribute that is not plain; refused.")
 
 
+def _is_plain(dataset: h5py.Dataset) -> bool:
+    return not dataset.dtype.hasobject and dataset.dtype.kind in "biufS"
+
+
 def _check_dataset(dataset: h5py.Dataset, where: str) -> None:
     properties = dataset.id.get_create_plist()
     if dataset.external or dataset.is_virtual:
         raise FileFormatError(f"{where} keeps its data in another file; refused.")
-    kind = dataset.dtype
-    if kind.hasobject or kind.kind not in "biufS":
+    if not _is_plain(dataset):
         raise FileFormatError(f"{where} holds neither numbers nor plain strings; refused.")
     filters = {properties.get_filter(i)[0] for i in range(properties.get_nfilters())}
     if not filters <= PLAIN_FILTERS:

@@ -6,7 +6,18 @@ taken, so the formats stand from the most particular to the most general.
 
 from pathlib import Path
 
-from nnlab.datasets.decoders import cifar, cifar_python, folders, generated, idx
+from nnlab.datasets.decoders import (
+    cifar,
+    cifar_python,
+    folders,
+    generated,
+    hdf5_arrays,
+    idx,
+    mat,
+    npz,
+    stl10,
+    text_rows,
+)
 from nnlab.datasets.decoders.decoded import Decoded, DecodeOptions, Decoder, Part, Reading
 from nnlab.errors import InputError
 
@@ -16,6 +27,14 @@ DECODERS: dict[str, Decoder] = {
     "idx": Decoder("IDX files (MNIST's format)", idx.recognises, idx.decode),
     "cifar-binary": Decoder("CIFAR binary batches", cifar.recognises, cifar.decode),
     "cifar-python": Decoder("CIFAR Python batches", cifar_python.recognises, cifar_python.decode),
+    "stl10-binary": Decoder("STL-10 binary files", stl10.recognises, stl10.decode),
+    "mat": Decoder("MATLAB files (.mat)", mat.recognises, mat.decode),
+    "npz": Decoder("NumPy archives (.npz)", npz.recognises, npz.decode),
+    "hdf5": Decoder("HDF5 files of images", hdf5_arrays.recognises, hdf5_arrays.decode),
+    "libsvm": Decoder(
+        "LIBSVM files of pixels", text_rows.recognises_libsvm, text_rows.decode_libsvm
+    ),
+    "csv": Decoder("tables of pixels (.csv)", text_rows.recognises_pixels, text_rows.decode_pixels),
     "folders": Decoder(
         "class folders of images, also in a .tar, .tar.gz, .tar.xz or .zip",
         folders.recognises,

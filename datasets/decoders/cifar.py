@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from nnlab.datasets.decoders.containers import is_container, members
+from nnlab.datasets.decoders.containers import first_names, is_container, members
 from nnlab.datasets.decoders.decoded import Decoded, DecodeOptions, Part, numbered_classes
 from nnlab.errors import FileFormatError, InputError
 
@@ -24,7 +24,8 @@ NAMES = (
     (re.compile(r"train\.bin$"), "train", 2),
     (re.compile(r"test\.bin$"), "test", 2),
 )
-CLASS_NAMES = {"batches.meta.txt": 1, "fine_label_names.txt": 2}
+CLASS_NAMES = {"batches.meta.txt": "fine", "fine_label_names.txt": "fine"}
+CLASS_NAMES |= {"coarse_label_names.txt": "coarse"}
 ARCHIVE = re.compile(r"cifar-?100?-binary\.", re.I)
 
 
@@ -32,7 +33,12 @@ def recognises(path: Path) -> bool:
     """Whether it is a folder with such batches or an archive named like the published ones."""
     if path.is_dir():
         return any(pattern.match(item.name) for item in path.iterdir() for pattern, *_ in NAMES)
-    return is_container(path) and ARCHIVE.match(path.name) is not None
+    if not is_container(path):
+        return False
+    names = first_names(path)
+    return ARCHIVE.match(path.name) is not None or any(
+        pattern.match(name) for name in names for pattern, *_ in NAMES
+    )
 
 
 def decode(paths: Sequence[Path], options: DecodeOptions) -> Decoded:
@@ -45,10 +51,10 @@ def decode(paths: Sequence[Path], options: DecodeOptions) -> Decoded:
     batches: dict[str, dict[str, tuple[NDArray[np.uint8], int]]] = {}
     classes: list[str] = []
     for member in members(paths[0]):
-        name = member.parts[-1]
-        if member.is_folder:
+        if member.is_folder or not member.parts:
             continue
-        if name in CLASS_NAMES:
+        name = member.parts[-1]
+        if CLASS_NAMES.get(name) == options.reading.labels:
             classes = member.read().decode("utf-8", "replace").split()
         for pattern, split, label_bytes in NAMES:
             if pattern.match(name):
@@ -60,7 +66,8 @@ def decode(paths: Sequence[Path], options: DecodeOptions) -> Decoded:
                     )
     if "train" not in batches:
         raise InputError(f"{paths[0]} holds no data_batch_1.bin or train.bin.")
-    splits = {split: _part(group) for split, group in batches.items()}
+    coarse = options.reading.labels == "coarse"
+    splits = {split: _part(group, coarse) for split, group in batches.items()}
     return Decoded(classes or numbered_classes(splits, paths[0]), splits)
 
 
@@ -79,7 +86,7 @@ def _records(data: bytes, label_bytes: int, where: str) -> NDArray[np.uint8]:
     return np.frombuffer(data, np.uint8).reshape(-1, length)
 
 
-def _part(group: dict[str, tuple[NDArray[np.uint8], int]]) -> Part:
+def _part(group: dict[str, tuple[NDArray[np.uint8], int]], coarse: bool) -> Part:
     count = sum(len(records) for records, _ in group.values())
     images = np.empty((count, 32, 32, 3), np.uint8)
     labels = np.empty(count, np.int64)
@@ -88,6 +95,6 @@ def _part(group: dict[str, tuple[NDArray[np.uint8], int]]) -> Part:
         records, label_bytes = group[name]
         rows = slice(start, start + len(records))
         images[rows] = chw_to_hwc(records[:, label_bytes:])
-        labels[rows] = records[:, label_bytes - 1]
+        labels[rows] = records[:, 0 if coarse else label_bytes - 1]
         start += len(records)
     return Part.of(images, labels)

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nnlab.datasets.decoders.cifar import PIXELS, chw_to_hwc
-from nnlab.datasets.decoders.containers import is_container, members
+from nnlab.datasets.decoders.containers import first_names, is_container, members
 from nnlab.datasets.decoders.decoded import Decoded, DecodeOptions, Part, numbered_classes
 from nnlab.errors import FileFormatError, InputError
 
@@ -26,15 +26,19 @@ NAMES = (
     (re.compile(r"train$"), "train"),
     (re.compile(r"test$"), "test"),
 )
-META = {"batches.meta": "label_names", "meta": "fine_label_names"}
+# The names of the files that mark the edition, and of the one with the classes.
+MARKS = {"data_batch_1", "batches.meta", "meta"}
+META = {"batches.meta": "label_names", "meta": "{}_label_names"}
 ARCHIVE = re.compile(r"cifar-?100?-python\.", re.I)
 
 
 def recognises(path: Path) -> bool:
     """Whether it is a folder with such batches or an archive named like the published ones."""
     if path.is_dir():
-        return any((path / mark).is_file() for mark in ("data_batch_1", "batches.meta", "meta"))
-    return is_container(path) and ARCHIVE.match(path.name) is not None
+        return any((path / mark).is_file() for mark in MARKS)
+    return is_container(path) and (
+        ARCHIVE.match(path.name) is not None or not MARKS.isdisjoint(first_names(path))
+    )
 
 
 def decode(paths: Sequence[Path], options: DecodeOptions) -> Decoded:
@@ -47,15 +51,17 @@ def decode(paths: Sequence[Path], options: DecodeOptions) -> Decoded:
     batches: dict[str, dict[str, tuple[NDArray[np.uint8], NDArray[np.int64]]]] = {}
     classes: list[str] = []
     for member in members(paths[0]):
-        if member.is_folder:
+        if member.is_folder or not member.parts:
             continue
         name = member.parts[-1]
         where = f"{paths[0]}: {name}"
         if name in META:
-            classes = _class_names(load(member.read(), where), META[name], where)
+            key = META[name].format(options.reading.labels)
+            classes = _class_names(load(member.read(), where), key, where)
         for pattern, split in NAMES:
             if pattern.match(name):
-                batches.setdefault(split, {})[name] = _batch(load(member.read(), where), where)
+                batch = _batch(load(member.read(), where), where, options.reading.labels)
+                batches.setdefault(split, {})[name] = batch
                 if options.progress is not None:
                     options.progress(
                         sum(len(y) for g in batches.values() for _, y in g.values()), 0
@@ -148,9 +154,11 @@ def _class_names(content: dict[str, Any], key: str, where: str) -> list[str]:
     return [_text(name) for name in names]
 
 
-def _batch(content: dict[str, Any], where: str) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+def _batch(
+    content: dict[str, Any], where: str, wanted: str = "fine"
+) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
     pixels = _pixels(content.get("data"), where)
-    labels = content.get("fine_labels", content.get("labels"))
+    labels = content.get(f"{wanted}_labels", content.get("labels"))
     if type(labels) is not list or len(labels) != len(pixels):
         raise FileFormatError(f"{where} holds {len(pixels):,} images but no label for each.")
     if not all(type(label) is int and 0 <= label < 100 for label in labels):

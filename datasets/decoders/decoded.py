@@ -97,7 +97,7 @@ class Decoded:
     notes: list[str] = field(default_factory=list)
 
 
-def numbered_classes(splits: Mapping[str, Part], where: Path) -> list[str]:
+def numbered_classes(splits: Mapping[str, Part], where: Path | str) -> list[str]:
     """Return the names "0", "1", ... up to the highest label, for formats that hold no names.
 
     Raises:

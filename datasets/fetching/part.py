@@ -16,6 +16,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import BinaryIO
 
+from nnlab.atomic import sync
+
 FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 KEEP_SIZE = 1  # FALLOC_FL_KEEP_SIZE of Linux
 
@@ -111,11 +113,11 @@ class Part:
     def place(self) -> None:
         """Give the file its name; it is on the disk before."""
         os.truncate(self.path, self.size)  # frees what was reserved and not needed
-        _sync(self.path)
+        sync(self.path)
         os.replace(self.path, self.target)
         _remove(self.path)
         with suppress(OSError):
-            _sync(self.target.parent)
+            sync(self.target.parent)
 
     def _write_notes(self) -> None:
         path = _notes_file(self.path)
@@ -150,14 +152,6 @@ def reserve(descriptor: int, size: int) -> None:
 
 
 _libc = ctypes.CDLL(None, use_errno=True)
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _escaped(name: str) -> str:

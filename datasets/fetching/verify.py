@@ -1,12 +1,10 @@
 """Whether a file is the one that a card describes."""
 
-import gzip
 import hashlib
-import zlib
 from pathlib import Path
 
 from nnlab.datasets.card import CardFile
-from nnlab.datasets.gzipped import is_gzipped, open_content
+from nnlab.datasets.compressed import DAMAGE, is_compressed, open_content
 
 BLOCK_BYTES = 2**20
 
@@ -35,7 +33,7 @@ def has_one_size(file: CardFile) -> bool:
 def mismatch(path: Path, file: CardFile) -> str:
     """Return why a file is not the one of the card, or an empty text if it is.
 
-    Without a checksum in the card, the size counts, and that a gzipped file is whole.
+    Without a checksum in the card, the size counts, and that a compressed file is whole.
     """
     try:
         if not file.sha256 and file.size and path.stat().st_size != file.size:
@@ -46,9 +44,9 @@ def mismatch(path: Path, file: CardFile) -> str:
             return _compare("sha256", path, file.published_sha256, "it has", content=False)
         if file.md5:
             return _compare("md5", path, file.md5, "it has", content=False)
-        if is_gzipped(path):
+        if is_compressed(path):
             _digest("sha256", path, content=True)
-    except (EOFError, zlib.error, gzip.BadGzipFile):
+    except DAMAGE:
         return "it is damaged or cut short"
     except OSError as error:
         return f"it cannot be read ({error.strerror})"

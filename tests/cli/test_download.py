@@ -2,7 +2,9 @@
 
 import functools
 import http.server
+import json
 import threading
+import time
 
 import pytest
 
@@ -20,6 +22,37 @@ def mirror(fashion_dir):
         thread = threading.Thread(target=server.serve_forever)
         thread.start()
         yield f"http://127.0.0.1:{server.server_port}/"
+        server.shutdown()
+        thread.join()
+
+
+@pytest.fixture
+def counting_mirror(fashion_dir):
+    """The URL of such a server, and the (path, range) of every request; below slow/ it is slow."""
+    requested = []
+
+    class Counting(http.server.BaseHTTPRequestHandler):
+        def do_GET(self):
+            requested.append((self.path.replace("/slow", ""), self.headers.get("Range", "")))
+            body = (fashion_dir / self.path.rpartition("/")[2]).read_bytes()
+            start = int(self.headers.get("Range", "bytes=0-")[6:-1])
+            self.send_response(206 if start else 200)
+            if start:
+                self.send_header("Content-Range", f"bytes {start}-{len(body) - 1}/{len(body)}")
+            self.send_header("Content-Length", str(len(body) - start))
+            self.end_headers()
+            for at in range(start, len(body), 2**18):
+                self.wfile.write(body[at : at + 2**18])
+                time.sleep(0.02 if self.path.startswith("/slow") else 0)
+
+        def log_message(self, *_):
+            """Keep the tests' output clean."""
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Counting) as server:
+        server.handle_error = lambda *_: None  # a client that is killed is no news
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}/", requested
         server.shutdown()
         thread.join()
 
@@ -64,3 +97,40 @@ def test_shapes_are_drawn_not_downloaded(nnlab, tmp_path):
     done = nnlab("download", "shapes", "--root", tmp_path)
     assert done.code == 2
     assert "nnlab preprocess shapes" in done.stderr
+
+
+def test_eight_processes_at_once_fetch_once(start_nnlab, counting_mirror, tmp_path):
+    url, requested = counting_mirror
+    arguments = ("download", "fashion-mnist", "--source", url, "--root", tmp_path, "--json")
+    processes = [start_nnlab(*arguments) for _ in range(8)]
+    states = []
+    for process in processes:
+        out, err = process.communicate(timeout=120)
+        assert process.returncode == 0, err
+        states.append(set(json.loads(out)["downloads"]["fashion-mnist"]["files"].values()))
+    assert len(requested) == 4
+    assert sorted(map(sorted, states)) == [["downloaded"]] + [["present"]] * 7
+    assert [path.name for path in tmp_path.rglob("*") if ".claim" in path.name] == []
+
+
+def test_a_download_killed_midway_is_taken_over_and_goes_on(
+    start_nnlab, nnlab, counting_mirror, tmp_path
+):
+    url, requested = counting_mirror
+    arguments = ("download", "fashion-mnist", "--source", url + "slow", "--root", tmp_path)
+    process = start_nnlab(*arguments)
+    folder = tmp_path / "fashion-mnist" / "files"
+    deadline = time.monotonic() + 60
+    while not any(path.stat().st_size > 2**20 for path in folder.glob(".*.part")):
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    process.kill()
+    process.wait()
+    kept = max(path.stat().st_size for path in folder.glob(".*.part"))
+    assert folder.with_name("files.claim").exists()
+    requested.clear()
+    done = nnlab("download", "fashion-mnist", "--source", url, "--root", tmp_path)
+    assert done.code == 0, done.stderr
+    assert requested[0] == ("/train-images-idx3-ubyte.gz", f"bytes={kept}-")
+    assert len(list(folder.iterdir())) == 4
+    assert not folder.with_name("files.claim").exists()

@@ -75,7 +75,7 @@ def test_a_real_file_cut_anywhere_is_refused(fashion_dir, tmp_path):
 
 def test_images_and_labels_of_different_number_do_not_belong_together(idx_folder, fashion):
     write_idx(idx_folder / "t10k-labels-idx1-ubyte", fashion["test"][1][:-1])
-    with pytest.raises(InputError, match=r"has 100 images, .* has 99 labels"):
+    with pytest.raises(InputError, match=r"has 100 images .* there are 99 labels"):
         idx.decode([idx_folder], OPTIONS)
 
 
@@ -90,7 +90,7 @@ def test_a_missing_or_doubled_file_is_named(idx_folder, fashion):
 
 def test_labels_in_place_of_images_are_noticed(idx_folder, fashion):
     write_idx(idx_folder / "t10k-images-idx3-ubyte", fashion["test"][1])
-    with pytest.raises(FileFormatError, match="not gray or RGB images of bytes"):
+    with pytest.raises(FileFormatError, match="not gray or RGB images"):
         idx.decode([idx_folder], OPTIONS)
 
 
