@@ -2,6 +2,6 @@
 
 import sys
 
-from nnlab.cli.main import main
+from nnlab.cli.entry import main
 
 sys.exit(main())

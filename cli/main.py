@@ -26,12 +26,12 @@ from typer.exceptions import TyperException
 from nnlab import machine
 from nnlab._version import __version__
 from nnlab.cli import commands
+from nnlab.cli.early import EXIT_INTERRUPTED
 from nnlab.cli.output import emit_error
 from nnlab.errors import NnlabError
 
 EXIT_BUG = 1
 EXIT_USAGE = 2
-EXIT_INTERRUPTED = 130
 # What the system says of a path that the user chose, anywhere.
 REFUSALS = {errno.EACCES, errno.EPERM, errno.ENAMETOOLONG, errno.ELOOP, errno.EROFS}
 ISSUES = "https://github.com/nnlab-toolkit/nnlab/issues"
@@ -151,10 +151,10 @@ def _forget_stdout() -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-def _end(code: int, message: str, as_json: bool) -> int:
+def _end(code: int, message: str, as_json: bool, details: dict[str, Any] | None = None) -> int:
     """Say why the command ended; from here on a Ctrl-C changes nothing any more."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    return emit_error(code, message, as_json)
+    return emit_error(code, message, as_json, details)
 
 
 def _run(arguments: list[str], as_json: bool, debug: bool) -> int:
@@ -167,7 +167,7 @@ def _run(arguments: list[str], as_json: bool, debug: bool) -> int:
         path = getattr(getattr(error, "ctx", None), "command_path", "nnlab")
         return _end(EXIT_USAGE, f"{message} See: {path} --help", as_json)
     except NnlabError as error:
-        return _end(error.exit_code, str(error), as_json)
+        return _end(error.exit_code, str(error), as_json, error.details)
     except typer.Abort:
         return _end(EXIT_INTERRUPTED, "stopped.", as_json)
     except BrokenPipeError:
@@ -197,7 +197,3 @@ def _run(arguments: list[str], as_json: bool, debug: bool) -> int:
     if result == EXIT_INTERRUPTED:
         return _end(EXIT_INTERRUPTED, "stopped by Ctrl-C; nothing was kept.", as_json)
     return result if isinstance(result, int) else 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -64,12 +64,22 @@ class Output:
         self.note(f"warning: {text}")
 
 
-def emit_error(code: int, message: str, as_json: bool) -> int:
-    """Say what went wrong, in one line, and return the exit code."""
+def emit_error(
+    code: int, message: str, as_json: bool, details: dict[str, Any] | None = None
+) -> int:
+    """Say what went wrong, in one line, and return the exit code.
+
+    Args:
+        code: the exit code.
+        message: what, where, and what to do about it.
+        as_json: say it on stdout as well, as an object.
+        details: more for that object, such as the epoch in which training diverged.
+    """
     line = " ".join(message.split())
     print(f"nnlab: {line}", file=sys.stderr, flush=True)  # noqa: T201
     if as_json:
-        print(json.dumps({"error": {"code": code, "message": line}}, ensure_ascii=False))  # noqa: T201
+        error = {"code": code, "message": line, **finite(details or {})}
+        print(json.dumps({"error": error}, ensure_ascii=False))  # noqa: T201
     return code
 
 

@@ -7,42 +7,73 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
+from nnlab.cli import early
+from nnlab.errors import InterruptedRunError
+
 
 class StopFlag:
-    """Why to stop; empty while there is no reason."""
+    """Why to stop; empty while there is no reason.
 
-    def __init__(self) -> None:
+    Args:
+        at_once: until `wait_for_boundaries` is called a signal ends what is going on with an
+            exception, because there is no boundary yet to wait for, and nothing to save.
+    """
+
+    def __init__(self, at_once: bool = False) -> None:
         self.reason = ""
+        self._at_once = at_once
 
     def __call__(self) -> str:
         """Return the reason."""
         return self.reason
 
+    def wait_for_boundaries(self) -> None:
+        """Let signals only set the flag from now on."""
+        self._at_once = False
+
+    def set(self, number: int) -> None:
+        """Note a signal.
+
+        Raises:
+            InterruptedRunError, KeyboardInterrupt: at once, the first time.
+        """
+        self.reason = self.reason or signal.Signals(number).name
+        if not self._at_once:
+            return
+        self._at_once = False  # what is cleaned up now is not to be disturbed
+        if number == signal.SIGINT:
+            raise KeyboardInterrupt
+        raise InterruptedRunError(
+            f"stopped by {self.reason} before training began; nothing was written. The same "
+            "command begins again."
+        )
+
 
 @contextmanager
-def stop_on_signals() -> Iterator[StopFlag]:
+def stop_on_signals(at_once: bool = False) -> Iterator[StopFlag]:
     """Turn SIGTERM, SIGINT and SIGUSR1 into a flag while the block runs.
 
     Further signals change nothing, except a second Ctrl-C at a terminal: it ends the process at
     once. That harms no file, because files only ever change by a rename.
     A signal that was ignored when the process began stays ignored.
+
+    Args:
+        at_once: see `StopFlag`.
     """
-    flag = StopFlag()
+    flag = StopFlag(at_once)
     at_terminal = sys.stdin is not None and sys.stdin.isatty()
 
     def handle(number: int, frame: FrameType | None) -> None:  # noqa: ARG001
         if flag.reason and number == signal.SIGINT and at_terminal:
-            os._exit(130)
-        flag.reason = flag.reason or signal.Signals(number).name
+            os._exit(early.EXIT_INTERRUPTED)
+        flag.set(number)
 
     # A shell starts its background jobs with Ctrl-C ignored: it is meant for someone else.
-    numbers = [
-        number
-        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)
-        if signal.getsignal(number) != signal.SIG_IGN
-    ]
+    numbers = [number for number in early.STOPPING if signal.getsignal(number) != signal.SIG_IGN]
     before = {number: signal.signal(number, handle) for number in numbers}
     try:
+        for number in early.arrived:
+            flag.set(number)
         yield flag
     finally:
         for number, handler in before.items():

@@ -1,9 +1,10 @@
 """`nnlab train`."""
 
+import contextlib
 import sys
-from contextlib import closing
-from dataclasses import replace
+from math import inf
 from pathlib import Path
+from time import monotonic
 from typing import Annotated, Any
 
 import typer
@@ -44,7 +45,9 @@ def command(
         str | None,
         typer.Option(
             metavar="TIME",
-            help="Stop after so long with a checkpoint, such as 90s, 5m, 1h30m.",
+            help="Stop after so long with a checkpoint, such as 90s, 5m, 1h30m; auto stops just in "
+            "time before the end of a SLURM job. \\[default: auto where SLURM_JOB_END_TIME is "
+            "set]",
             rich_help_panel=RUN,
         ),
     ] = None,
@@ -74,8 +77,8 @@ def command(
 
     Total loss = mean over images of the data loss + l2 / 2 * sum(W^2) + l1 * sum(|W|); biases and
     normalization gains are not penalized. The weights with the best validation accuracy are kept.
-    Ctrl-C, SIGTERM, SIGUSR1 and --time-limit save a checkpoint and exit with 75; the same command
-    with --resume goes on exactly.
+    Ctrl-C, SIGTERM, SIGUSR1, --time-limit and the end of a job's time save a checkpoint and exit
+    with 75; the same command with --resume goes on exactly.
 
     [bold]Examples[/bold]
 
@@ -99,29 +102,36 @@ def command(
     from nnlab.training.session import Plan, TrainingData, train
 
     out = Output(as_json)
-    chosen, around = resolve_settings(config, settings)
-    data = data or around.get("data")
-    output = output or around.get("output")
-    if data is None:
-        raise InputError("DATA is missing: name a data file or a known data set.")
-    if output is None:
-        raise InputError("the run file is missing: name it with -o RUN.h5.")
-    path = expand(str(output), seed=chosen.seed, model=chosen.model)
-    refuse_existing(path, force or resume, Path(str(data)).expanduser())
-    machine.limit_blas_threads(machine.thread_count(threads or around.get("threads")))
-    if time_limit is None:
-        time_limit = around.get("time_limit")
-    if checkpoint_every is None:
-        checkpoint_every = around.get("checkpoint_every", "5m")
-    plan = Plan(
-        output=path,
-        command=["nnlab", *sys.argv[1:]],
-        resume=resume,
-        force=force,
-        time_limit=_seconds(time_limit, "--time-limit"),
-        **_checkpoints(checkpoint_every),
-    )
-    with open_data(find_data(str(data), root, out.note)) as file, stop_on_signals() as stop:
+    # Whatever arrives before the first step stops the command at once; the result is told inside.
+    with contextlib.ExitStack() as stack:
+        stop = stack.enter_context(stop_on_signals(at_once=True))
+        began = monotonic()
+        chosen, around = resolve_settings(config, settings)
+        data = data or around.get("data")
+        output = output or around.get("output")
+        if data is None:
+            raise InputError("DATA is missing: name a data file or a known data set.")
+        if output is None:
+            raise InputError("the run file is missing: name it with -o RUN.h5.")
+        path = expand(str(output), seed=chosen.seed, model=chosen.model)
+        refuse_existing(path, force or resume, Path(str(data)).expanduser())
+        workers = machine.thread_count(threads or around.get("threads"))
+        machine.limit_blas_threads(workers)
+        if time_limit is None:
+            time_limit = around.get("time_limit")
+        if checkpoint_every is None:
+            checkpoint_every = around.get("checkpoint_every", "5m")
+        plan = Plan(
+            output=path,
+            command=["nnlab", *sys.argv[1:]],
+            resume=resume,
+            force=force,
+            threads=workers,
+            stop=stop,
+            **_limits(time_limit, out),
+            **_checkpoints(checkpoint_every),
+        )
+        file = stack.enter_context(open_data(find_data(str(data), root, out.note)))
         training = TrainingData(
             name=file.name,
             path=file.path.resolve(),
@@ -131,9 +141,10 @@ def command(
             validation=_images(ImageSet, file, "val") if "val" in file.splits else None,
         )
         # Closed at once, whatever ends the walk: the claim to the run file goes with it.
-        with closing(train(chosen, training, replace(plan, stop=stop))) as events:
-            record = _show(events, out, chosen, training.name)
-    out.result(record)
+        steps = train(chosen, training, plan.later(monotonic() - began))
+        with contextlib.closing(steps):
+            record = _show(steps, out, chosen, training.name, stop)
+        out.result(record)
 
 
 def _images(kind: Any, file: Any, split: str) -> Any:
@@ -147,6 +158,21 @@ def _seconds(text: Any, option: str) -> float | None:
     return None if text is None else parse_duration(str(text), option)
 
 
+def _limits(text: Any, out: Output) -> dict[str, float]:
+    """Return the limits of time: the user's own, and the end of the batch job."""
+    from nnlab import jobs
+    from nnlab.training.durations import format_roughly
+
+    if text is not None and str(text) != "auto":
+        return {"time_limit": _seconds(text, "--time-limit") or inf}
+    if text is None and not jobs.says_when_it_ends():
+        return {}
+    left = jobs.seconds_left()
+    if left < inf:
+        out.note(f"note: this job ends in {format_roughly(left)}; training stops in time to save")
+    return {"job_seconds": left}
+
+
 def _checkpoints(text: Any) -> dict[str, Any]:
     text = str(text)
     if text.isdecimal():
@@ -154,10 +180,10 @@ def _checkpoints(text: Any) -> dict[str, Any]:
     return {"checkpoint_seconds": _seconds(text, "--checkpoint-every")}
 
 
-def _show(events: Any, out: Output, settings: Any, data: str) -> dict[str, Any]:
+def _show(events: Any, out: Output, settings: Any, data: str, stop: Any) -> dict[str, Any]:
     from nnlab.cli.progress import Progress
     from nnlab.training.durations import format_duration
-    from nnlab.training.session import CheckpointFailed, Finished, Started
+    from nnlab.training.session import CheckpointWarning, Finished, Started
     from nnlab.training.trainer import EpochDone, StepDone
 
     progress = Progress()
@@ -172,11 +198,10 @@ def _show(events: Any, out: Output, settings: Any, data: str) -> dict[str, Any]:
                     progress.epoch(event.epoch)
                     progress.write(_epoch_line(event))
                     _warn(progress, event.warnings)
-                case CheckpointFailed():
-                    progress.write(
-                        f"warning: no checkpoint could be written: {event.reason} Training goes on."
-                    )
+                case CheckpointWarning():
+                    progress.write(f"warning: {event.reason}")
                 case Started():
+                    stop.wait_for_boundaries()
                     for notice in event.notices:
                         progress.write(f"note: {notice}")
                     done = f", {event.epochs_done} done before" if event.epochs_done else ""

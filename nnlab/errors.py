@@ -14,11 +14,26 @@ turns an error into that line and its exit code in one place (`nnlab.cli.main`).
 programmer stays a `ValueError` or `TypeError` with a traceback.
 """
 
+from typing import Any
+
 
 class NnlabError(Exception):
-    """Base of every error that a user can cause; `exit_code` is what the command returns."""
+    """Base of every error that a user can cause.
+
+    Args:
+        message: one line.
+        **details: what a script may want to know, as plain values; part of the error with --json.
+
+    Attributes:
+        exit_code: what the command returns.
+        details: as given.
+    """
 
     exit_code = 1
+
+    def __init__(self, message: str = "", **details: Any) -> None:
+        super().__init__(message)
+        self.details = details
 
 
 class InputError(NnlabError):

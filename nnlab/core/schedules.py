@@ -7,7 +7,7 @@ covers the steps after it.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import cos, inf, pi
 
 # A schedule's course: the step since warm-up's end and how many steps follow it in all (both
@@ -112,6 +112,12 @@ class Schedule:
         self.total = self.epochs * self.steps_per_epoch
         self.warmup = round(self.warmup_epochs * self.steps_per_epoch)
         self.losses: list[float] = []
+
+    def over(self, epochs: int) -> "Schedule":
+        """Return the same schedule for a run of another number of epochs."""
+        other = replace(self, epochs=epochs)
+        other.losses = self.losses
+        return other
 
     def rate(self, step: int) -> float:
         """Return the learning rate of a step, counted from 0."""

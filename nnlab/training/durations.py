@@ -40,3 +40,14 @@ def format_duration(seconds: float) -> str:
         return f"{minutes} min {rest:02d} s"
     hours, minutes = divmod(minutes, 60)
     return f"{hours} h {minutes:02d} min"
+
+
+def format_roughly(seconds: float) -> str:
+    """Write an estimate for people: ``about 40 s``, ``about 20 min``, ``about 3 h 10 min``."""
+    if seconds < 90:
+        return f"about {max(1, round(seconds))} s"
+    minutes = round(seconds / 60)
+    if minutes < 90:
+        return f"about {minutes} min"
+    hours, minutes = divmod(round(minutes, -1), 60)
+    return f"about {hours} h {minutes:02d} min" if hours < 48 else f"about {hours // 24} days"

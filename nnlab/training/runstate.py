@@ -5,6 +5,7 @@
 /history/step, /history/epoch  one array a quantity
 /history/sampled               one array a quantity, see `nnlab.training.watch`
 /progress                      counters as attributes
+/divergence, /replay           of a diverged run: where it did, and the state before (see `replay`)
 /warnings                      signs of trouble as attributes, see `nnlab.training.advice`
 /preprocessing                 the standardization
 """
@@ -57,6 +58,25 @@ def store(trainer: Trainer, run: Run) -> None:
         "finished": trainer.finished,
         "stopped_early": trainer.stopped_early,
     }
+
+
+def keep_for_replay(run: Run, before: Run | None) -> None:
+    """Put the last state that training went on from into a diverged run, under /replay.
+
+    From there the steps up to the one that diverged can be walked again.
+
+    Args:
+        run: the diverged one.
+        before: its last checkpoint; None if there was none: then a replay begins at the first step.
+    """
+    if before is None:
+        return
+    kept = ("weights/", "optimizer/")
+    run.arrays |= {
+        f"replay/{path}": array for path, array in before.arrays.items() if path.startswith(kept)
+    }
+    run.attributes["replay"] = before.attributes["progress"]
+    run.attributes["replay/optimizer"] = before.attributes["optimizer"]
 
 
 def restore(trainer: Trainer, run: Run) -> None:

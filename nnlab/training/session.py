@@ -6,7 +6,7 @@ step boundary when it is told to or when its time is over.
 
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, replace
-from math import isfinite
+from math import inf, isfinite
 from pathlib import Path
 from time import monotonic
 from typing import Any
@@ -15,23 +15,18 @@ import numpy as np
 
 from nnlab.atomic import claim_result
 from nnlab.claims import Claim
-from nnlab.errors import DivergedError, InputError, InterruptedRunError
-from nnlab.runs import Run, open_run
+from nnlab.errors import DivergedError, InterruptedRunError
+from nnlab.runs import Run
 from nnlab.training.assembly import Division, divide, make_trainer
 from nnlab.training.images import ImageSet
 from nnlab.training.inference import performance
-from nnlab.training.runstate import (
-    load_standardization,
-    restore,
-    store,
-    store_model,
-)
-from nnlab.training.settings import Settings, option_name
+from nnlab.training.keeping import Keeper
+from nnlab.training.pace import Pace
+from nnlab.training.resuming import changes, check_same_run, open_earlier
+from nnlab.training.runstate import load_standardization, restore, store_model
+from nnlab.training.settings import Settings
 from nnlab.training.shuffling import choose_shuffle
-from nnlab.training.trainer import EpochDone, StepDone
-
-# What may differ between a run and its resumption: it decides how long, not what.
-MAY_CHANGE = ("epochs", "early_stopping")
+from nnlab.training.trainer import EpochDone, StepDone, Trainer
 
 
 @dataclass(frozen=True)
@@ -66,6 +61,9 @@ class Plan:
         force: replace the run file if it is there, and take over a claim whose owner is silent.
         held: the claim to the run file, if the caller has it; None to claim it here.
         time_limit: seconds after which to stop with a checkpoint; None for no limit.
+        job_seconds: seconds after which the process will be killed: training stops so early that
+            a checkpoint can still be written; infinity for never.
+        threads: that the computation uses, for the record; None if unknown.
         checkpoint_seconds: between checkpoints; None for none by time.
         checkpoint_steps: steps between checkpoints; None for none by steps.
         stop: returns why to stop now, or an empty text; asked at every step boundary.
@@ -77,9 +75,16 @@ class Plan:
     force: bool = False
     held: Claim | None = None
     time_limit: float | None = None
+    job_seconds: float = inf
+    threads: int | None = None
     checkpoint_seconds: float | None = 300.0
     checkpoint_steps: int | None = None
     stop: Callable[[], str] = lambda: ""
+
+    def later(self, seconds: float) -> "Plan":
+        """Return the plan as it stands some seconds later: of every limit there is less left."""
+        limit = None if self.time_limit is None else self.time_limit - seconds
+        return replace(self, time_limit=limit, job_seconds=self.job_seconds - seconds)
 
 
 @dataclass(frozen=True)
@@ -106,8 +111,8 @@ class Started:
 
 
 @dataclass(frozen=True)
-class CheckpointFailed:
-    """A checkpoint could not be written; training goes on to the next one."""
+class CheckpointWarning:
+    """A checkpoint could not be written, or may not survive a power cut; training goes on."""
 
     reason: str
 
@@ -125,7 +130,7 @@ class Finished:
     already: bool
 
 
-Event = Started | StepDone | EpochDone | CheckpointFailed | Finished
+Event = Started | StepDone | EpochDone | CheckpointWarning | Finished
 
 
 def train(settings: Settings, data: TrainingData, plan: Plan) -> Iterator[Event]:
@@ -151,7 +156,7 @@ def train(settings: Settings, data: TrainingData, plan: Plan) -> Iterator[Event]
 def _train(settings: Settings, data: TrainingData, plan: Plan, held: Claim) -> Iterator[Event]:
     began = monotonic()
     division = divide(settings, data.train, data.validation)
-    earlier = open_run(plan.output) if plan.resume and plan.output.exists() else None
+    earlier = open_earlier(plan.output) if plan.resume and plan.output.exists() else None
     notices = [text for text in (held.notice, division.notice) if text]
     if settings.shuffle == "auto":
         # Decided once: a run that is resumed on a machine with more memory keeps its order.
@@ -167,12 +172,7 @@ def _train(settings: Settings, data: TrainingData, plan: Plan, held: Claim) -> I
         store_model(trainer, standardization, run)
     else:
         run = earlier
-        _refuse_other_settings(settings, data, run)
-        if run.attributes.get("progress", {}).get("diverged"):
-            raise InputError(
-                f"{run.path} diverged; going on would diverge again. Start it afresh with other "
-                "settings and --force."
-            )
+        check_same_run(settings, data.name, data.checksum, run)
         trainer, _ = make_trainer(
             settings, division, len(data.classes), load_standardization(earlier)
         )
@@ -180,6 +180,7 @@ def _train(settings: Settings, data: TrainingData, plan: Plan, held: Claim) -> I
         if trainer.finished and "result" in run.attributes:
             yield Finished(_record(run), already=True)
             return
+        notices += changes(run, trainer, plan.threads)
         run.config |= asdict(settings.resolve())
         if not trainer.finished:
             # What was measured was measured on weights that are about to change.
@@ -194,51 +195,55 @@ def _train(settings: Settings, data: TrainingData, plan: Plan, held: Claim) -> I
         steps=trainer.batches.steps,
         notices=notices,
     )
-
-    def save(diverged: bool = False) -> None:
-        store(trainer, run)
-        if diverged:
-            run.attributes["progress"]["diverged"] = True
-        run.save(plan.output, held)
-
-    saved, saved_steps = monotonic(), trainer.steps_done
+    keeper = Keeper(trainer, run, held)
+    ends = inf if plan.time_limit is None else began + plan.time_limit
     try:
         for event in trainer.run():
             yield event
+            keeper.pace.boundary(now := monotonic())
             if trainer.finished:
                 break
             if held.lost:
                 held.check()  # says so
-            now = monotonic()
-            reason = plan.stop()
-            if not reason and plan.time_limit is not None and now - began >= plan.time_limit:
-                reason = "the time limit"
+            reason = plan.stop() or _out_of_time(now, ends, began + plan.job_seconds, keeper.pace)
             if reason:
-                save()
-                raise InterruptedRunError(_interrupted(reason, trainer.counters, plan.output))
-            due = plan.checkpoint_seconds is not None and now - saved >= plan.checkpoint_seconds
-            if plan.checkpoint_steps is not None:
-                due = due or trainer.steps_done - saved_steps >= plan.checkpoint_steps
-            if due:
-                try:
-                    save()
-                except InputError as error:
-                    yield CheckpointFailed(str(error))
-                saved, saved_steps = monotonic(), trainer.steps_done
-    except DivergedError:
-        save(diverged=True)
-        raise
+                far = keeper.pace.in_words()
+                warning = keeper.save_last()
+                if warning:
+                    yield CheckpointWarning(warning)
+                raise _interrupted(reason, far, trainer, plan.output)
+            if keeper.is_due(now, plan.checkpoint_seconds, plan.checkpoint_steps):
+                warning = keeper.checkpoint()
+                if warning:
+                    yield CheckpointWarning(warning)
+        warning = _finish(trainer, run, division, keeper)
+    except DivergedError as error:
+        keeper.save_diverged(error)
+        raise DivergedError(
+            f"{error} The last good weights are in {plan.output}; nnlab replay {plan.output} shows "
+            "what was not finite first.",
+            run=str(plan.output),
+            **error.details,
+        ) from error
+    if warning:
+        yield CheckpointWarning(warning)
+    yield Finished(_record(run), already=False)
 
+
+def _out_of_time(now: float, limit: float, job_ends: float, pace: Pace) -> str:
+    if now >= limit:
+        return "the time limit"
+    return "the end of the job's time" if pace.must_stop(now, job_ends) else ""
+
+
+def _finish(trainer: Trainer, run: Run, division: Division, keeper: Keeper) -> str:
+    """Measure the best weights on the training images and save the finished run."""
     counters, network = trainer.counters, trainer.network
     with trainer.best_weights(), np.errstate(all="ignore"):
         measured = performance(network, trainer.loss, trainer.applier, division.train)
         penalty = trainer.update.penalty.value(network.theta[: network.penalized])
     if not isfinite(measured.loss):
-        save(diverged=True)
-        raise DivergedError(
-            "training diverged: the trained weights have no finite loss; try a smaller --lr, "
-            "--clip, or another --init."
-        )
+        trainer.diverge("the loss of the trained weights")
     run.attributes["result"] = {
         "parameters": len(network.theta),
         "train_loss": measured.loss,
@@ -252,8 +257,7 @@ def _train(settings: Settings, data: TrainingData, plan: Plan, held: Claim) -> I
             "val_loss": counters.best_loss,
             "val_accuracy": counters.best_accuracy,
         }
-    save()
-    yield Finished(_record(run), already=False)
+    return keeper.save_last()
 
 
 def _new_run(settings: Settings, data: TrainingData, division: Division, plan: Plan) -> Run:
@@ -265,30 +269,19 @@ def _new_run(settings: Settings, data: TrainingData, division: Division, plan: P
         "validation_images": 0 if division.validation is None else len(division.validation),
         **asdict(settings.resolve()),
     }
+    if plan.threads is not None:
+        config["threads"] = plan.threads
     return Run(kind="network", command=plan.command, config=config, classes=data.classes, spec={})
 
 
-def _refuse_other_settings(settings: Settings, data: TrainingData, run: Run) -> None:
-    now = asdict(settings.resolve())
-    stored = run.config
-    differ = [
-        f"{option_name(name)} was {stored.get(name)!r}, is {now[name]!r}"
-        for name in now
-        if name not in MAY_CHANGE and stored.get(name) != now[name]
-    ]
-    if stored.get("data_checksum") != data.checksum:
-        differ.insert(0, f"the data was {stored.get('data')}, other content is {data.name}")
-    if differ:
-        raise InputError(
-            f"{run.path} is a run with other settings: {'; '.join(differ)}. Resume it with its "
-            f"own (--config {run.path} --resume), or take another -o."
-        )
-
-
-def _interrupted(reason: str, counters: Any, output: Path) -> str:
-    return (
-        f"stopped by {reason} after {counters.epoch} epochs and {counters.step} steps; the "
-        f"checkpoint is in {output}: the same command with --resume goes on."
+def _interrupted(reason: str, far: str, trainer: Trainer, output: Path) -> InterruptedRunError:
+    return InterruptedRunError(
+        f"stopped by {reason} after {far}. The checkpoint is in {output}: the same command with "
+        "--resume goes on.",
+        run=str(output),
+        reason=reason,
+        epochs_done=trainer.counters.epoch,
+        epochs=trainer.epochs,
     )
 
 

@@ -12,7 +12,7 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from math import isfinite
 from time import perf_counter
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 from numpy.typing import NDArray
@@ -276,12 +276,42 @@ class Trainer:
         fresh, self._fresh = self._fresh, []
         return tuple(fresh)
 
-    def _diverged(self, what: str, epoch: int, step: int) -> None:
+    def diverge(self, what: str) -> NoReturn:
+        """Fall back on the weights of the last whole epoch and say what was not finite."""
+        self._diverged(what, *divmod(max(0, self.steps_done - 1), self.batches.steps))
+
+    def check_finite(self) -> None:
+        """Make sure that nothing in the state is infinite or not a number.
+
+        Raises:
+            DivergedError: something is; as `run`.
+        """
+        network, update = self.network, self.update
+        state = list(update.optimizer.state.values())
+        if update.average is not None:
+            state.append(update.average)
+        for what, vectors in (
+            ("a weight", [network.theta, network.running]),
+            ("the optimizer's state", state),
+        ):
+            if not all(np.isfinite(vector).all() for vector in vectors):
+                self.diverge(what)
+
+    def _diverged(self, what: str, epoch: int, step: int) -> NoReturn:
         self.network.theta[...] = self.good_theta
         self.network.running[...] = self.good_running
+        index = epoch * self.batches.steps + step
+        rate, base = self.schedule.rate(index), self.schedule.learning_rate
         raise DivergedError(
-            f"training diverged: {what} was not finite at epoch {epoch + 1}, step {step + 1}; "
-            "try a smaller --lr, --clip, or another --init."
+            f"training diverged: {what} was not finite at epoch {epoch + 1}, step {step + 1}, with "
+            f"a learning rate of {rate:.3g}; try a smaller --lr (such as {base / 10:.1g}), "
+            "--clip 1, --warmup 1, or another --init.",
+            diverged=True,
+            what=what,
+            epoch=epoch + 1,
+            step=step + 1,
+            global_step=index + 1,
+            learning_rate=rate,
         )
 
     def _finish_epoch(self) -> EpochDone:
@@ -292,8 +322,7 @@ class Trainer:
             "penalty": self.update.penalty.value(network.theta[: network.penalized]),
         }
         # The epoch's last step has not been followed by one that would notice.
-        if not np.isfinite(network.theta).all():
-            self._diverged("a weight", counters.epoch, counters.step - 1)
+        self.check_finite()
         is_best = True
         if self.validation is not None:
             with self.averaged_weights():

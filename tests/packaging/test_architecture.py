@@ -28,7 +28,7 @@ MODULES = module_files()
 # Whatever a module of the key imports of nnlab begins with one of the values.
 BASE = (
     "nnlab._version", "nnlab.errors", "nnlab.randomness", "nnlab.machine", "nnlab.atomic",
-    "nnlab.claims", "nnlab.hdf5", "nnlab.stratify", "nnlab.metrics", "nnlab.jit",
+    "nnlab.claims", "nnlab.jobs", "nnlab.hdf5", "nnlab.stratify", "nnlab.metrics", "nnlab.jit",
     "nnlab.mapping", "nnlab.predictions", "nnlab.significance",
 )  # fmt: skip
 ALLOWED = {

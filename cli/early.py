@@ -1,0 +1,49 @@
+"""Signals before the command is ready: heeded from the first line, without loading anything slow.
+
+Loading takes some tenths of a second, in which a Ctrl-C would show a traceback of Python's, and
+the SIGUSR1 of a batch system would end the process without a word.
+"""
+
+import os
+import signal
+import sys
+from collections.abc import Sequence
+from types import FrameType
+
+EXIT_INTERRUPTED = 130
+# What `train` answers with a checkpoint; see `nnlab.cli.signals`.
+STOPPING = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)
+
+# What arrived before the command was ready to answer; `nnlab.cli.signals` looks here first.
+arrived: list[int] = []
+
+
+def listen(arguments: Sequence[str]) -> None:
+    """Answer signals until the command itself does.
+
+    Args:
+        arguments: of the command line; `train` answers all of its signals, the others Ctrl-C.
+    """
+    training = "train" in arguments[:2]
+    for number in STOPPING if training else (signal.SIGINT,):
+        # A shell starts its background jobs with Ctrl-C ignored.
+        if signal.getsignal(number) != signal.SIG_IGN:
+            signal.signal(number, _note if training else _stop)
+
+
+def ready() -> None:
+    """Let a Ctrl-C be an exception again, which the command line turns into its line."""
+    if signal.getsignal(signal.SIGINT) is _stop:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def _note(number: int, frame: FrameType | None) -> None:  # noqa: ARG001
+    arrived.append(number)
+
+
+def _stop(number: int, frame: FrameType | None) -> None:  # noqa: ARG001
+    line = "stopped by Ctrl-C; nothing was kept."
+    if "--json" in sys.argv:
+        os.write(1, f'{{"error": {{"code": {EXIT_INTERRUPTED}, "message": "{line}"}}}}\n'.encode())
+    os.write(2, f"nnlab: {line}\n".encode())
+    os._exit(EXIT_INTERRUPTED)
