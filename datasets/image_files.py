@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from nnlab.datasets.card import known_cards
+from nnlab.datasets.known import known_cards
 from nnlab.datasets.images import (
     SUFFIXES,
     BadImageError,
