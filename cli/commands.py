@@ -28,6 +28,7 @@ COMMANDS: dict[str, dict[str, Command]] = {
         "predict": Command("predict", "Classify image files."),
     },
     "Looking inside": {
+        "explain": Command("explain", "Show the whole way of one image, forward and back."),
         "runs": Command("runs", "Compare runs in one table."),
         "gradcheck": Command("gradcheck", "Compare analytic with numerical gradients."),
         "doctor": Command("doctor", "Show what this machine gives nnlab to work with."),

@@ -41,11 +41,12 @@ class Output:
         from rich.table import Table
         from rich.text import Text
 
-        table = Table(title=title or None, title_justify="left", title_style="bold")
+        # Texts, not strings: Rich would take [brackets] and :colons: in a name for its own.
+        table = Table(title=Text(title, "bold") if title else None, title_justify="left")
         for index, column in enumerate(columns):
             # A number broken over two lines would read as two numbers.
             side = {"justify": "left"} if index < left else {"justify": "right", "no_wrap": True}
-            table.add_column(column, overflow="fold", **side)
+            table.add_column(Text(column), overflow="fold", **side)
         for row in rows:
             table.add_row(*[Text(str(cell)) for cell in row])
         _console().print(table)
@@ -54,6 +55,11 @@ class Output:
         """Print a line of the result on stdout, unless the result is JSON."""
         if not self.as_json:
             _console().print(text, markup=False, highlight=False, soft_wrap=True)
+
+    def heading(self, text: str) -> None:
+        """Print a heading of the result on stdout, unless the result is JSON."""
+        if not self.as_json:
+            _console().print(text, style="bold", markup=False, highlight=False, soft_wrap=True)
 
     def note(self, text: str) -> None:
         """Print a message on stderr."""
@@ -105,4 +111,4 @@ def _console() -> Any:
     from rich.console import Console
 
     # A pipe has no width: let a table be as wide as it needs there.
-    return Console(width=None if sys.stdout.isatty() else 200, highlight=False)
+    return Console(width=None if sys.stdout.isatty() else 200, highlight=False, emoji=False)

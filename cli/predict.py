@@ -68,7 +68,7 @@ def command(
         raise InputError("--csv - and --json would both write to stdout; name a CSV file.")
     machine.limit_blas_threads(machine.thread_count(threads))
     loaded = open_run(run)
-    sources = find_images(images, _standard_input)
+    sources = find_images(images, read_standard_input)
     if csv_file is not None and not to_stdout:
         named = [source.path for source in sources if source.path is not None]
         refuse_existing(Path(csv_file), force, run, *named)
@@ -95,7 +95,12 @@ def command(
     out.result({"run": str(run), "predictions": predictions, "unreadable": unreadable})
 
 
-def _standard_input() -> bytes:
+def read_standard_input() -> bytes:
+    """Return the bytes on standard input; one more than an image may have, if there are so many.
+
+    Raises:
+        InputError: standard input is a terminal.
+    """
     from nnlab.datasets.image_files import MAX_BYTES
     from nnlab.errors import InputError
 

@@ -27,6 +27,17 @@ def open_model(run: Run) -> Iterator[Any]:
         return
     from nnlab.evaluation import NeighborModel
 
+    with open_searched(run) as searched:
+        yield NeighborModel(run, searched.images, searched.labels)
+
+
+@contextmanager
+def open_searched(run: Run) -> Iterator[Any]:
+    """Yield the split (images and labels) that a nearest-neighbour run searched.
+
+    Raises:
+        InputError: its data file is gone or has changed.
+    """
     source = run.spec.get("data", {})
     path = Path(str(source.get("path", "")))
     if not path.is_file():
@@ -40,5 +51,4 @@ def open_model(run: Run) -> Iterator[Any]:
                 f"{path} is not the data that {run.path} searched (its content has changed); run "
                 "knn-baseline again."
             )
-        searched = data.split(str(source.get("split", "train")))
-        yield NeighborModel(run, searched.images, searched.labels)
+        yield data.split(str(source.get("split", "train")))

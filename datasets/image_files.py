@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from nnlab.datasets.known import known_cards
 from nnlab.datasets.images import (
     SUFFIXES,
     BadImageError,
@@ -16,6 +15,7 @@ from nnlab.datasets.images import (
     Rendering,
     render_described,
 )
+from nnlab.datasets.known import known_cards
 from nnlab.errors import InputError
 
 STANDARD_INPUT = "-"

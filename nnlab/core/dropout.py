@@ -24,6 +24,7 @@ class Dropout(Layer):
         if not 0 <= rate < 1:
             raise ValueError(f"a dropout rate lies in [0, 1), not {rate}")
         self.rate = rate
+        self._drops = False
 
     def spec(self) -> dict[str, Any]:
         """The rate."""
@@ -38,6 +39,7 @@ class Dropout(Layer):
 
     def forward(self, x: Array, training: bool) -> Array:
         """Return x times the mask while training, x itself otherwise."""
+        self._drops = training
         if not training:
             return x
         rows = len(x)
@@ -49,5 +51,7 @@ class Dropout(Layer):
         return np.multiply(x, mask, out=x if self._out is None else self._out[:rows])
 
     def backward(self, dout: Array) -> Array:
-        """Return dout times the mask."""
+        """Return dout times the mask, or dout itself after a pass that dropped nothing."""
+        if not self._drops:
+            return dout
         return np.multiply(dout, self._mask[: len(dout)], out=dout)

@@ -17,16 +17,15 @@ def number(value: Any, digits: int = DIGITS) -> str:
     """
     if value is None or not math.isfinite(value):
         return NONE
-    if isinstance(value, bool) or float(value) == int(value):
-        whole = int(value)
-        text = f"{whole:,}" if abs(whole) < 1e12 else f"{value:.{digits - 1}e}"
+    value = value.item() if hasattr(value, "item") else value
+    if float(value) == int(value):
+        text = f"{int(value):,}" if abs(value) < 1e12 else f"{value:.{digits - 1}e}"
     else:
-        value = float(value)
-        exponent = math.floor(math.log10(abs(value)))
-        if -4 <= exponent < 9:
-            text = f"{value:,.{max(0, digits - 1 - exponent)}f}"
-        else:
-            text = f"{value:.{digits - 1}e}"
+        rounded = f"{value:.{digits - 1}e}"
+        exponent = int(rounded.partition("e")[2])
+        text = f"{value:,.{max(0, digits - 1 - exponent)}f}" if -5 < exponent < 9 else rounded
+        if exponent < digits and "e" not in text and float(rounded) == value:
+            text = text.rstrip("0")  # nothing has been rounded off: 0.001 is all of it
     return text.replace("-", MINUS, 1) if text.startswith("-") else text
 
 

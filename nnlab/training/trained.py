@@ -74,7 +74,7 @@ class TrainedNetwork:
         Raises:
             InputError: images of another shape.
         """
-        return scores_of(self.network, self._applier, self._checked(images, None))
+        return scores_of(self.network, self._applier, self.checked(images, None))
 
     def probabilities(self, images: Any) -> NDArray[np.float64]:
         """Return the softmax of the scores, (N, C).
@@ -93,7 +93,7 @@ class TrainedNetwork:
         Raises:
             InputError: no images, images of another shape, or labels that name no class.
         """
-        chosen = self._checked(images, labels)
+        chosen = self.checked(images, labels)
         if len(chosen) == 0:
             raise InputError("there are no images to measure on.")
         scores = scores_of(self.network, self._applier, chosen)
@@ -111,7 +111,12 @@ class TrainedNetwork:
         """Measure the network on labelled images; see `answers`."""
         return self.answers(images, labels).metrics()
 
-    def _checked(self, images: Any, labels: Any) -> ImageSet:
+    def checked(self, images: Any, labels: Any) -> ImageSet:
+        """Return images and labels as a set that fits this network; labels may be None.
+
+        Raises:
+            InputError: images of another shape, or labels that name no class.
+        """
         images = np.asanyarray(images)
         if labels is None:
             labels = np.zeros(len(images), np.int64)

@@ -48,6 +48,14 @@ ALLOWED = {
     "nnlab.pages": (*BASE, "nnlab.pages"),
     "nnlab.runs": (*BASE, "nnlab.runs"),
     "nnlab.training": (*BASE, "nnlab.core", "nnlab.runs", "nnlab.training"),
+    "nnlab.explanation": (
+        *BASE,
+        "nnlab.core",
+        "nnlab.neighbors",
+        "nnlab.pages",
+        "nnlab.training",
+        "nnlab.explanation",
+    ),
 }
 
 
