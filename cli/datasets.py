@@ -1,5 +1,6 @@
 """`nnlab datasets`."""
 
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -13,10 +14,21 @@ def command(
         str | None,
         typer.Argument(help="Show all that is known about this data set.", metavar="NAME"),
     ] = None,
+    card: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE.toml",
+            help="Check a card of your own instead, with one line for each of its faults.",
+        ),
+    ] = None,
     root: Root = None,
     as_json: AsJson = False,
-) -> None:
+) -> int:
     """List the known data sets and what is on this machine.
+
+    A data set is added by a card: a TOML file that names its files, their checksums, mirrors and
+    format. nnlab's own are examples of it. Cards of your own belong into the folder that
+    NNLAB_CARDS names, else into cards/ in nnlab's folder of your configuration.
 
     [bold]Examples[/bold]
 
@@ -24,17 +36,21 @@ def command(
 
     nnlab datasets fashion-mnist
 
+    nnlab datasets --card letters.toml
+
     nnlab datasets --json
     """
     from nnlab.datasets.catalogue import describe, describe_all
     from nnlab.datasets.roots import data_root
 
     out = Output(as_json)
+    if card is not None:
+        return _check(card, name, out)
     if name is not None:
         entry = describe(name, root)
         _show_card(entry, out)
         out.result(entry)
-        return
+        return 0
     entries = describe_all(root)
     out.table(
         "",
@@ -55,6 +71,24 @@ def command(
     )
     out.line(f"data folder: {data_root(root)}")
     out.result({"root": str(data_root(root)), "datasets": entries})
+    return 0
+
+
+def _check(path: Path, name: str | None, out: Output) -> int:
+    """Check a card; name each fault on a line of its own."""
+    from nnlab.datasets.known import faults_of, own_cards_folder
+    from nnlab.errors import FileFormatError, InputError
+
+    if name is not None:
+        raise InputError(f"--card {path} checks that card; leave out {name}.")
+    faults = faults_of(path)
+    out.result({"card": str(path), "faults": faults})
+    for fault in faults:
+        out.note(f"nnlab: {fault}")
+    if faults:
+        return FileFormatError.exit_code
+    out.line(f"{path} is a good card; nnlab looks for such cards in {own_cards_folder()}")
+    return 0
 
 
 def _yes(value: bool | None) -> str:
@@ -72,6 +106,7 @@ def _show_card(entry: dict[str, Any], out: Output) -> None:
         "citation": entry["citation"],
         "home": entry["home"],
         "mirrors": ", ".join(entry["mirrors"]) or "-",
+        "statistics": _statistics(entry["statistics"]),
         "downloaded": _yes(entry["downloaded"]),
         "prepared": entry["prepared"] or "no",
     }
@@ -81,7 +116,11 @@ def _show_card(entry: dict[str, Any], out: Output) -> None:
             "files",
             ["name", "bytes as published", "verified by"],
             [
-                [file["name"], f"{file['size']:,}" if file["size"] else "-", file["verified_by"]]
+                [
+                    file["name"],
+                    f"{file['size']:,}" if file["size"] else "-",
+                    file["unverified"] or file["verified_by"],
+                ]
                 for file in entry["files"]
             ],
         )
@@ -92,3 +131,10 @@ def _show_card(entry: dict[str, Any], out: Output) -> None:
             [[r["model"], r["source"], percent(r["accuracy"])] for r in entry["references"]],
             left=2,
         )
+
+
+def _statistics(found: dict[str, Any] | None) -> str:
+    if found is None:
+        return "-"
+    mean, std = ([f"{value:.4f}" for value in found[key]] for key in ("mean", "std"))
+    return f"mean {', '.join(mean)}; deviation {', '.join(std)}; of pixels 0..1 ({found['source']})"

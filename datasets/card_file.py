@@ -41,13 +41,13 @@ def parse_card(text: str, where: str) -> Card:
     return card
 
 
-def faults_of(path: Path) -> list[str]:
-    """Return what is wrong with a card, one line each.
+def examine_file(path: Path) -> tuple[Card | None, list[str]]:
+    """Return the card in a file, or None, and what is wrong with it, one line each.
 
     Raises:
         InputError: the file cannot be read.
     """
-    return examine(_text_of(path), str(path))[1]
+    return examine(_text_of(path), str(path))
 
 
 def examine(text: str, where: str) -> tuple[Card | None, list[str]]:

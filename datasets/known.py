@@ -12,7 +12,7 @@ from pathlib import Path
 from platformdirs import user_config_dir
 
 from nnlab.datasets.card import Card
-from nnlab.datasets.card_file import parse_card, read_card
+from nnlab.datasets.card_file import examine_file, parse_card, read_card
 from nnlab.errors import InputError
 
 CARDS_VARIABLE = "NNLAB_CARDS"
@@ -56,6 +56,18 @@ def find_card(name: str) -> Card:
             f"belongs into {own_cards_folder()}."
         )
     return cards[name]
+
+
+def faults_of(path: Path) -> list[str]:
+    """Return what is wrong with a card of the user's, one line each.
+
+    Raises:
+        InputError: the file cannot be read.
+    """
+    card, faults = examine_file(path)
+    if card is not None and card.name in _shipped_cards():
+        faults.append(f"{path}: the name {card.name!r} is taken by a card of nnlab itself.")
+    return faults
 
 
 @cache

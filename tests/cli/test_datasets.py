@@ -1,5 +1,8 @@
 """`nnlab datasets`: what is known, and what of it is on this machine."""
 
+from pathlib import Path
+
+from nnlab.datasets import known
 from nnlab.datasets.known import known_cards
 
 
@@ -36,3 +39,23 @@ def test_an_unknown_name_is_one_line(nnlab):
     assert (done.code, done.stdout) == (2, "")
     assert "known are" in done.stderr
     assert done.stderr.count("\n") == 1
+
+
+def test_a_card_of_ones_own_is_checked(nnlab, tmp_path):
+    good = Path(known.__file__).parent / "cards" / "kmnist.toml"
+    path = tmp_path / "letters.toml"
+    path.write_text(good.read_text().replace('name = "kmnist"', 'name = "letters"', 1))
+    done = nnlab("datasets", "--card", path)
+    assert (done.code, done.stderr) == (0, "")
+    assert "is a good card" in done.stdout
+
+    path.write_text(path.read_text().replace('format = "idx"', 'format = "odd"\nhue = 1'))
+    done = nnlab("datasets", "--card", path)
+    assert (done.code, done.stdout) == (2, "")
+    assert done.stderr == f"nnlab: {path} has an unknown key 'hue'.\n"
+    assert nnlab("datasets", "--card", path, "--json").json["faults"] == [
+        f"{path} has an unknown key 'hue'."
+    ]
+    done = nnlab("datasets", "--card", good)
+    assert (done.code, done.stderr.count("\n")) == (2, 1)
+    assert "is taken by a card of nnlab itself" in done.stderr

@@ -5,7 +5,8 @@ import re
 import pytest
 
 from nnlab.datasets import shapes
-from nnlab.datasets.card_file import parse_card, read_card
+from nnlab.datasets.card_file import examine, parse_card, read_card
+from nnlab.datasets.fetching.verify import is_proven
 from nnlab.datasets.known import find_card, known_cards
 from nnlab.errors import FileFormatError, InputError
 
@@ -37,7 +38,12 @@ source = "arithmetic"
 
 def test_the_known_sets_are_there_and_complete():
     cards = known_cards()
-    assert {"fashion-mnist", "mnist", "cifar10", "shapes"} <= set(cards)
+    emnist = {"balanced", "byclass", "bymerge", "letters", "digits", "mnist"}
+    assert set(cards) >= {
+        "mnist", "fashion-mnist", "kmnist", "qmnist", "usps", "cifar10", "cifar100",
+        "cifar100-coarse", "svhn", "stl10", "notmnist", "shapes",
+        *(f"emnist-{name}" for name in emnist),
+    }  # fmt: skip
     for name, card in cards.items():
         assert card.name == name
         assert card.title
@@ -46,7 +52,19 @@ def test_the_known_sets_are_there_and_complete():
         if not card.generated:
             assert card.mirrors
             assert card.files
-            assert {"train", "test"} <= set(card.splits)
+            splits = set(card.splits) or {file.split for file in card.files}
+            assert {"train", "test"} <= splits
+            for file in card.files:
+                # Without a checksum the size at least is known, and the card says why.
+                assert is_proven(file) or (file.size and file.unverified)
+
+
+def test_cards_with_the_same_files_share_their_folder():
+    folders = {}
+    for card in known_cards().values():
+        files = {file.name: file.published_sha256 for file in card.files}
+        assert folders.setdefault(card.files_name, files) == files
+    assert {find_card(f"emnist-{name}").files_name for name in ("letters", "mnist")} == {"emnist"}
 
 
 def test_shapes_has_the_classes_that_are_drawn():
@@ -82,6 +100,13 @@ def test_a_good_card_is_read():
         ('licence = "CC0"', 'licence = "CC0"\nlicense = "CC0"', "unknown key 'license'"),
         ("size = 100", "sise = 100", "pets.toml: files has an unknown key 'sise'"),
         ("[splits]", "[splits", "is not a TOML file"),
+        ("[splits]", "mean = [0.5, 0.5, 0.5]\n[splits]", "'statistics_source' belong together"),
+        ("[splits]", 'mean = [1]\nstd = [1]\nstatistics_source = "me"\n[splits]', "each channel"),
+        ("[splits]", '[reading]\nlabels = "middling"\n[splits]', "must be one of fine, coarse"),
+        ("[splits]", "[reading]\ntransposed = 1\n[splits]", "must be true or false, not 1"),
+        ("size = 100", 'size = 100\nunverified = "lazy"', "or, without, an 'unverified'"),
+        ("size = 100", 'size = 100\nname = "x"', "is not a TOML file"),
+        ('home = "https', 'folder = "../up"\nhome = "https', "'folder' must be of small letters"),
     ],
 )
 def test_a_wrong_card_is_refused_in_one_line(old, new, message):
@@ -103,3 +128,48 @@ def test_a_card_file_that_is_missing_or_no_text_is_named(tmp_path):
 def test_an_unknown_name_is_answered_with_the_known_ones():
     with pytest.raises(InputError, match=r"'mnits' is no known data set; known are .*mnist"):
         find_card("mnits")
+
+
+@pytest.fixture
+def own_cards(tmp_path, monkeypatch):
+    """The folder of the user's own cards."""
+    folder = tmp_path / "cards"
+    folder.mkdir()
+    monkeypatch.setenv("NNLAB_CARDS", str(folder))
+    return folder
+
+
+def test_cards_of_ones_own_are_found_and_listed(own_cards):
+    (own_cards / "pets.toml").write_text(GOOD)
+    assert find_card("pets").title == "Pets"
+    assert list(known_cards()) == sorted(known_cards())
+
+
+def test_the_configuration_folder_is_the_usual_place(tmp_path, monkeypatch):
+    monkeypatch.delenv("NNLAB_CARDS", raising=False)
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    assert "pets" not in known_cards()
+    (tmp_path / "nnlab" / "cards").mkdir(parents=True)
+    (tmp_path / "nnlab" / "cards" / "pets.toml").write_text(GOOD)
+    assert "pets" in known_cards()
+
+
+def test_a_name_that_is_taken_is_refused(own_cards):
+    (own_cards / "a.toml").write_text(GOOD.replace('"pets"', '"mnist"'))
+    with pytest.raises(InputError, match=r"a.toml: the name 'mnist' is taken by a card of nnlab"):
+        known_cards()
+    (own_cards / "a.toml").write_text(GOOD)
+    (own_cards / "b.toml").write_text(GOOD)
+    with pytest.raises(InputError, match=r"b.toml: the name 'pets' is taken by a card of .*a.toml"):
+        find_card("mnist")
+
+
+def test_every_fault_of_a_card_is_a_line_of_its_own():
+    text = GOOD.replace("shape = [8, 8, 3]", "shape = 8").replace('"CC0"', "0")
+    card, faults = examine(text + "colour = 1", "pets.toml")
+    assert card is None
+    assert faults == [
+        "pets.toml: 'licence' must be a text, not 0.",
+        "pets.toml: 'shape' must be [height, width, channels] in whole numbers, not 8.",
+        "pets.toml: references has an unknown key 'colour'.",
+    ]
