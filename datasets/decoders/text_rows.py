@@ -219,20 +219,25 @@ class _Rows:
 
 def _label_column(names: Sequence[str]) -> tuple[int | None, bool]:
     """Return the column of the labels, if a header names it, and whether there is a header."""
-    if all(NUMBERS.match(name) for name in names):
-        return None, False
     named = [index for index, name in enumerate(names) if LABEL.match(name)]
-    return (named[0] if len(named) == 1 else None), True
+    words = sum(NUMBERS.match(name) is None for name in names)
+    headed = bool(named) or 2 * words > len(names)
+    return (named[0] if len(named) == 1 else None), headed
 
 
 def _guess_label_column(table: NDArray[np.float64], path: Path) -> int:
-    """Return the first column, which MNIST as CSV has, or the last, if only that one is whole."""
+    """Return the first column, which MNIST as CSV has, or the last.
+
+    The last one, if the first holds no whole numbers, or always the same one: the corner of an
+    image is the same everywhere more often than its class.
+    """
     first, last = table[:, 0], table[:, -1]
-    if (first % 1 == 0).all():
-        return 0
-    if (last % 1 == 0).all():
+    fits = [bool((column % 1 == 0).all()) for column in (first, last)]
+    if not any(fits):
+        raise FileFormatError(f"{path} has no column of labels, neither the first nor the last.")
+    if fits[1] and (not fits[0] or ((first == first[0]).all() and (last != last[0]).any())):
         return table.shape[1] - 1
-    raise FileFormatError(f"{path} has no column of labels, neither the first nor the last.")
+    return 0
 
 
 def _whole(text: str) -> int:
