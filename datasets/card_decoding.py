@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nnlab.datasets.card import Card
+from nnlab.datasets.choosing import ChoiceOptions
 from nnlab.datasets.decoders import DECODERS, Decoded, DecodeOptions, Part, Reading
 from nnlab.errors import FileFormatError
 
@@ -30,7 +31,10 @@ def decode_card(card: Card, paths: Sequence[Path], options: DecodeOptions) -> De
     decoder = DECODERS[card.format]
     if card.generated:
         return decoder.decode(paths, options)
-    options = replace(options, reading=replace(card.reading, shape=card.shape))
+    # The card's classes are those of all images: the choice among them comes later.
+    options = replace(
+        options, reading=replace(card.reading, shape=card.shape), choice=ChoiceOptions()
+    )
     if card.files[0].split:
         decoded = _merged(
             {
@@ -43,6 +47,7 @@ def decode_card(card: Card, paths: Sequence[Path], options: DecodeOptions) -> De
     for split, part in decoded.splits.items():
         labels = _relabelled(part.labels, card.reading, f"the {split} split of {card.name}")
         decoded.splits[split] = replace(part, labels=labels)
+    decoded.steps = None
     _name_classes(card, decoded)
     decoded.notes += _count_notes(card, decoded.splits)
     return decoded
@@ -61,7 +66,6 @@ def _merged(files: dict[str, Decoded]) -> Decoded:
         merged.splits[split] = replace(part, labels=rows[part.labels])
         merged.unreadable += decoded.unreadable
         merged.notes += decoded.notes
-        merged.steps = decoded.steps if hasattr(decoded, "steps") else None
     return merged
 
 

@@ -3,9 +3,14 @@
     /classes                      (K,) text
     /<split>/images               (N, H, W, C) uint8, contiguous, uncompressed
     /<split>/labels               (N,) int64, from 0 to K - 1
+    /train/folds                  (N,) int64, from 0 to F - 1: only if folds were asked for
     /statistics/mean_image        (H, W, C) of the training split, in the units of a pixel, 0..255
     /statistics/channel_mean      (C,)
     /statistics/channel_std       (C,)
+    /provenance/steps             (S,) text: what was done, in its order
+    /provenance/left_out/file     (L,) text: images that are not here,
+    /provenance/left_out/reason   (L,) text: and why each of them is not
+    /provenance/files/<split>     (N,) text: the file that each image came from, if from one
 
 The splits are `train`, mostly `test` and `val`, and others that a data set brings.
 """
@@ -15,7 +20,7 @@ import hashlib
 import io
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Protocol
@@ -27,7 +32,7 @@ from numpy.typing import NDArray
 from nnlab._version import __version__
 from nnlab.atomic import staged
 from nnlab.claims import Claim
-from nnlab.datasets.statistics import Statistics, measure_images
+from nnlab.datasets.statistics import Measurement, Statistics
 from nnlab.errors import FileFormatError, InputError
 from nnlab.hdf5 import (
     map_dataset,
@@ -64,10 +69,27 @@ class Split:
     Attributes:
         images: (N, H, W, C) uint8, read-only, mapped from the file.
         labels: (N,) int64.
+        folds: (N,) int64, the fold of each image, or None.
     """
 
     images: NDArray[np.uint8]
     labels: NDArray[np.int64]
+    folds: NDArray[np.int64] | None = None
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """How the images came into a data file.
+
+    Attributes:
+        steps: what was done, a line each.
+        left_out: (file, reason) of images that are not there.
+        files: split -> the file that each image came from.
+    """
+
+    steps: Sequence[str] = ()
+    left_out: Sequence[tuple[str, str]] = ()
+    files: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -87,6 +109,7 @@ class DataFile:
         mean_image: (H, W, C) float64, mean of the training images, 0..255.
         channel_mean: (C,) float64.
         channel_std: (C,) float64.
+        provenance: how the images came here.
     """
 
     path: Path
@@ -102,6 +125,7 @@ class DataFile:
     channel_mean: NDArray[np.float64]
     channel_std: NDArray[np.float64]
     parts: Mapping[str, Split]
+    provenance: Provenance
 
     def split(self, name: str) -> Split:
         """Return one split.
@@ -138,6 +162,8 @@ def write_data(
     classes: Sequence[str],
     splits: Mapping[str, tuple[Images, NDArray[np.int64]]],
     held: Claim | None = None,
+    folds: NDArray[np.int64] | None = None,
+    provenance: Provenance | None = None,
 ) -> str:
     """Write a data file, whole or not at all; a file of that name is replaced.
 
@@ -149,6 +175,8 @@ def write_data(
         classes: names, in the order of the labels.
         splits: name -> (images (N, H, W, C) uint8, labels (N,)); `train` must be one of them.
         held: the claim to `path`; None to claim it while the file is written.
+        folds: (N,) the fold of each training image, from 0; None for no folds.
+        provenance: how the images came here.
 
     Returns:
         The checksum.
@@ -160,7 +188,7 @@ def write_data(
     parts = {split: (images, np.asarray(y, np.int64)) for split, (images, y) in splits.items()}
     _check_parts(parts, len(classes))
     digest = _ContentDigest(classes)
-    statistics = measure_images(blocks(parts["train"][0]), parts["train"][0].shape[1:])
+    measured = Measurement(parts["train"][0].shape[1:])
     with staged(path, held) as temporary:
         with _Sink(temporary, "r+") as sink:
             with h5py.File(
@@ -169,9 +197,17 @@ def write_data(
                 for split in sorted(parts):
                     images, labels = parts[split]
                     digest.begin(split, images.shape, labels)
-                    _write_split(file.create_group(split), images, labels, digest, sink)
+                    group = file.create_group(split)
+                    group["labels"] = labels
+                    for block in _write_images(group, images, sink):
+                        digest.update(block)
+                        if split == "train":
+                            measured.add(block)
+                if folds is not None:
+                    file["train/folds"] = folds
                 write_texts(file, "classes", classes)
-                _write_statistics(file, statistics)
+                _write_statistics(file, measured.result())
+                _write_provenance(file.create_group("provenance"), provenance or Provenance())
                 set_attributes(
                     file,
                     nnlab_format="data",
@@ -258,21 +294,27 @@ class _Sink(io.FileIO):
             raise self.error
 
 
-def _write_split(
-    group: h5py.Group,
-    images: Images,
-    labels: NDArray[np.int64],
-    digest: _ContentDigest,
-    sink: _Sink,
-) -> None:
-    group["labels"] = labels
+def _write_images(
+    group: h5py.Group, images: Images, sink: _Sink
+) -> Iterator[NDArray[np.uint8]]:
+    """Write images block by block; gives each block that has been written."""
     target = group.create_dataset("images", shape=images.shape, dtype=np.uint8)
     start = 0
     for block in blocks(images):
         target[start : start + len(block)] = block
         sink.check()
-        digest.update(block)
+        yield block
         start += len(block)
+
+
+def _write_provenance(group: h5py.Group, provenance: Provenance) -> None:
+    write_texts(group, "steps", provenance.steps)
+    left_out = group.create_group("left_out")
+    write_texts(left_out, "file", [file for file, _ in provenance.left_out])
+    write_texts(left_out, "reason", [reason for _, reason in provenance.left_out])
+    files = group.create_group("files")
+    for split, names in provenance.files.items():
+        write_texts(files, split, names)
 
 
 def _write_statistics(file: h5py.File, statistics: Statistics) -> None:
@@ -296,7 +338,8 @@ def _verify(temporary: Path, path: Path, expected: str) -> None:
 
 def _read(file: h5py.File, path: Path) -> DataFile:
     classes = read_texts(file, "classes")
-    splits = sorted((name for name in file if name not in {"classes", "statistics"}), key=_place)
+    others = {"classes", "statistics", "provenance"}
+    splits = sorted((name for name in file if name not in others), key=_place)
     if not classes or "train" not in splits:
         raise FileFormatError(f"{path} has no classes or no training split; make it again.")
     parts = {split: _read_split(file, path, split, len(classes)) for split in splits}
@@ -319,6 +362,21 @@ def _read(file: h5py.File, path: Path) -> DataFile:
         channel_mean=_floats(statistics, "channel_mean", shape[2:]),
         channel_std=_floats(statistics, "channel_std", shape[2:]),
         parts=parts,
+        provenance=_read_provenance(file),
+    )
+
+
+def _read_provenance(file: h5py.File) -> Provenance:
+    if "provenance" not in file:  # made without a word about it
+        return Provenance()
+    group = file["provenance"]
+    left_out = group["left_out"]
+    return Provenance(
+        steps=read_texts(group, "steps"),
+        left_out=list(
+            zip(read_texts(left_out, "file"), read_texts(left_out, "reason"), strict=True)
+        ),
+        files={split: read_texts(group["files"], split) for split in group["files"]},
     )
 
 
@@ -338,9 +396,17 @@ def _read_split(file: h5py.File, path: Path, split: str, class_count: int) -> Sp
     values = np.asarray(labels[()]).astype(np.int64)
     if values.min() < 0 or values.max() >= class_count:
         raise FileFormatError(f"{where}/labels reaches beyond the {class_count} classes.")
+    folds = None
+    if "folds" in file[split]:
+        stored = file[split]["folds"]
+        if stored.dtype.kind not in "iu" or stored.shape != labels.shape:
+            raise FileFormatError(f"{where}/folds is not one number for each image.")
+        folds = np.asarray(stored[()]).astype(np.int64)
+        if len(np.unique(folds)) < 2 or folds.min() < 0:
+            raise FileFormatError(f"{where}/folds holds no two folds.")
     mapped = map_dataset(images, path)
     mapped.flags.writeable = False
-    return Split(mapped, values)
+    return Split(mapped, values, folds)
 
 
 def _floats(group: h5py.Group, name: str, shape: tuple[int, ...]) -> NDArray[np.float64]:

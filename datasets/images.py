@@ -5,8 +5,10 @@ Turned upright as its EXIF data say; palettes become colours; what is transparen
 three equal channels, unless grey is wanted. A picture's size is looked at before its pixels are.
 """
 
+import contextlib
 import io
 import warnings
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -139,8 +141,9 @@ def render(
     Raises:
         BadImageError: not an image, damaged, or too large.
     """
-    rendered = render_described(data, rendering, name)
-    return rendered.pixels, rendered.remarks
+    with _one_error():
+        _, _, picture, remarks = _decoded(data, rendering, name)
+        return _array(picture, rendering), remarks
 
 
 def render_described(data: bytes, rendering: Rendering, name: str = "") -> Rendered:
@@ -154,23 +157,45 @@ def render_described(data: bytes, rendering: Rendering, name: str = "") -> Rende
     Raises:
         BadImageError: not an image, damaged, or too large.
     """
+    with _one_error():
+        opened, (width, height), picture, remarks = _decoded(data, rendering, name)
+        transparent, colourful = _shares(picture)
+        return Rendered(
+            pixels=_array(picture, rendering),
+            remarks=remarks,
+            height=height,
+            width=width,
+            frames=int(getattr(opened, "n_frames", 1)) if "animated" in remarks else 1,
+            transparent=transparent,
+            colourful=colourful,
+        )
+
+
+@contextlib.contextmanager
+def _one_error() -> Iterator[None]:
+    """Turn whatever a damaged image makes its reader raise into `BadImageError`."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            return _decoded(data, rendering, name)
+            yield
     except BadImageError:
         raise
     except UnidentifiedImageError as error:
         raise BadImageError("not an image of a known format") from error
     except Image.DecompressionBombError as error:
         raise BadImageError(f"more than {MAX_PIXELS:,} pixels") from error
+    except MemoryError as error:
+        raise BadImageError("it takes more memory than there is") from error
     except Exception as error:
         # Pillow's readers raise whatever their parsers stumble over: OSError, SyntaxError,
         # struct.error, IndexError, ... All of them mean the same.
         raise BadImageError(str(error).split("\n", maxsplit=1)[0] or "damaged") from error
 
 
-def _decoded(data: bytes, rendering: Rendering, name: str) -> Rendered:
+def _decoded(
+    data: bytes, rendering: Rendering, name: str
+) -> tuple[Image.Image, tuple[int, int], Image.Image, tuple[str, ...]]:
+    """Return the file's image, the upright picture's size and the picture, and remarks."""
     opened, (width, height) = _load(data, rendering)
     remarks = []
     if name and not name.lower().endswith(SUFFIX_OF[str(opened.format)]):
@@ -189,18 +214,13 @@ def _decoded(data: bytes, rendering: Rendering, name: str) -> Rendered:
         remarks.append("deep")
     if picture.has_transparency_data:
         remarks.append("transparent")
-    transparent, colourful = _shares(picture)
+    return opened, (width, height), picture, tuple(remarks)
+
+
+def _array(picture: Image.Image, rendering: Rendering) -> NDArray[np.uint8]:
     flat = resize(_flat(picture, "L" if rendering.gray else "RGB"), rendering)
     pixels = np.asarray(flat, np.uint8)
-    return Rendered(
-        pixels=pixels[..., None] if pixels.ndim == 2 else pixels,
-        remarks=tuple(remarks),
-        height=height,
-        width=width,
-        frames=int(getattr(opened, "n_frames", 1)) if "animated" in remarks else 1,
-        transparent=transparent,
-        colourful=colourful,
-    )
+    return pixels[..., None] if pixels.ndim == 2 else pixels
 
 
 def _shares(picture: Image.Image) -> tuple[float, float]:

@@ -1,27 +1,34 @@
 """From images of any known format to a data file."""
 
 import re
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
 
 from nnlab.atomic import claim_result
 from nnlab.datasets.card import Card
 from nnlab.datasets.card_decoding import decode_card
-from nnlab.datasets.datafile import Images, open_data, write_data
+from nnlab.datasets.choosing import ChoiceOptions, choose
+from nnlab.datasets.datafile import Images, Provenance, open_data, write_data
 from nnlab.datasets.decoders import Decoded, DecodeOptions, Part, decoder_for
 from nnlab.datasets.decoders.containers import ARCHIVES
 from nnlab.datasets.decoders.decoded import Progress
 from nnlab.datasets.download import download, is_downloaded, is_url, verified_files
-from nnlab.datasets.images import Rendering, render_arrays
+from nnlab.datasets.duplicates import find_copies, name_of
+from nnlab.datasets.images import FILTERS, FITS, Rendering, render_arrays
 from nnlab.datasets.known import known_cards
 from nnlab.datasets.roots import files_folder
-from nnlab.datasets.splitting import Rows, arrange_splits
+from nnlab.datasets.splitting import Rows, SplitOptions
 from nnlab.datasets.summary import Summary, summarize
 from nnlab.errors import InputError
+from nnlab.stratify import stratified_folds
 
 SIZE = re.compile(r"(\d+)(?:x(\d+))?$")
 MAX_SIDE = 4096
+DEDUP = ("none", "exact", "near")
 
 
 @dataclass(frozen=True)
@@ -31,9 +38,16 @@ class PreprocessOptions:
     Attributes:
         size: (height, width) to bring every image to; None keeps their own.
         gray: one channel instead of three.
+        fit: what becomes of other proportions: ``stretch``, ``crop`` or ``pad``.
+        filter: how pixels are resampled; a key of `nnlab.datasets.images.FILTERS`.
+        classes: the classes to keep, in the order of their labels; None for all.
+        relabel: old name of a class -> new name, before `classes`.
         test: share or count of the training images that become the test split.
         val: the same for the validation split.
         limit: the most images of a split.
+        limit_per_class: the most images of a class in a split.
+        folds: deal the training images to so many folds; 0 for none.
+        dedup: which repeated images are left out: ``none``, ``exact`` or ``near``.
         seed: which images go where; of `shapes`, the images themselves.
         skip_bad: leave unreadable images out instead of stopping.
         background_bias: of `shapes`: how often the background is the class's own.
@@ -41,12 +55,30 @@ class PreprocessOptions:
 
     size: tuple[int, int] | None = None
     gray: bool = False
+    fit: str = "stretch"
+    filter: str = "bicubic"
+    classes: Sequence[str] | None = None
+    relabel: Mapping[str, str] = field(default_factory=dict)
     test: float | None = None
     val: float | None = None
     limit: int | None = None
+    limit_per_class: int | None = None
+    folds: int = 0
+    dedup: str = "none"
     seed: int = 0
     skip_bad: bool = False
     background_bias: float | None = None
+
+    @property
+    def choice(self) -> ChoiceOptions:
+        """Which images are chosen."""
+        splits = SplitOptions(self.test, self.val, self.limit, self.limit_per_class, self.seed)
+        return ChoiceOptions(self.relabel, self.classes, splits)
+
+    @property
+    def rendering(self) -> Rendering:
+        """How pictures become arrays."""
+        return Rendering(self.size, self.gray, self.fit, self.filter)
 
 
 def parse_size(text: str) -> tuple[int, int]:
@@ -73,8 +105,11 @@ def preprocess(
     root: Path | None = None,
     progress: Progress | None = None,
     force: bool = False,
+    workers: int = 1,
 ) -> Summary:
     """Read images, split them, and write a data file.
+
+    The same source and options give the same images and labels, whatever the number of workers.
 
     Args:
         source: the name of a known data set, or the path of a folder, archive or file.
@@ -85,6 +120,7 @@ def preprocess(
         root: the data root; None for the usual one.
         progress: called with (images done, images in all or 0 while unknown).
         force: replace `output` if it is there, and a claim to it whose owner is silent.
+        workers: processes that decode image files.
 
     Raises:
         InputError: something in the source or the options is wrong.
@@ -94,52 +130,135 @@ def preprocess(
     options = options or PreprocessOptions()
     _check(source, options, files_from)
     with claim_result(output, "preprocess", force) as held:
-        decoded, name, origin = _decode(source, options, files_from, root, progress)
-        parts = arrange_splits(
-            decoded.splits, options.test, options.val, options.limit, options.seed
+        read = DecodeOptions(
+            **{name: getattr(options, name) for name in ("size", "gray", "fit", "filter", "seed")},
+            skip_bad=options.skip_bad,
+            workers=workers,
+            folder=output.parent,
+            choice=options.choice,
+            background_bias=0.9 if options.background_bias is None else options.background_bias,
+            progress=progress,
         )
+        decoded, name, origin = _decode(source, read, files_from, root)
+        if decoded.steps is None:
+            decoded = _chosen(decoded, options.choice)
+        decoded.steps = [*(decoded.steps or ()), *_rendered_how(decoded, options)]
+        left_out = [(file, f"unreadable: {reason}") for file, reason in decoded.unreadable]
+        if options.dedup != "none":
+            left_out += _leave_out_copies(decoded, options)
         write_data(
             output,
             name=name,
             source=origin,
             options={"source": source, **asdict(options)},
             classes=decoded.classes,
-            splits={split: (_fit(part, options), part.labels) for split, part in parts.items()},
+            splits={
+                split: (_fit(part, options.rendering), part.labels)
+                for split, part in decoded.splits.items()
+            },
             held=held,
+            folds=_folds(decoded, options),
+            provenance=Provenance(
+                decoded.steps,
+                left_out,
+                {split: part.names for split, part in decoded.splits.items() if part.names},
+            ),
         )
-        names = {split: part.names for split, part in parts.items()}
         with open_data(output) as data:
-            return summarize(data, names, decoded.unreadable, decoded.notes)
+            return summarize(data, decoded.unreadable, decoded.notes)
 
 
 def _decode(
-    source: str,
-    options: PreprocessOptions,
-    files_from: str | None,
-    root: Path | None,
-    progress: Progress | None,
+    source: str, read: DecodeOptions, files_from: str | None, root: Path | None
 ) -> tuple[Decoded, str, str]:
     """Return the images, the data set's name, and where they came from."""
     card = known_cards().get(source)
-    decode_options = DecodeOptions(
-        size=options.size,
-        gray=options.gray,
-        skip_bad=options.skip_bad,
-        seed=options.seed,
-        background_bias=0.9 if options.background_bias is None else options.background_bias,
-        progress=progress,
-    )
     if card is None:
         path = Path(source).expanduser()
-        return decoder_for(path).decode([path], decode_options), _stem(path), str(path)
+        return decoder_for(path).decode([path], read), _stem(path), str(path)
     paths = _card_files(card, files_from, root)
-    return decode_card(card, paths, decode_options), card.name, card.home
+    return decode_card(card, paths, read), card.name, card.home
+
+
+def _chosen(decoded: Decoded, options: ChoiceOptions) -> Decoded:
+    """Choose among images that are all here."""
+    labels = {split: part.labels for split, part in decoded.splits.items()}
+    choice = choose(decoded.classes, labels, options)
+    splits = {
+        split: replace(decoded.splits[chosen.source].take(chosen.rows), labels=chosen.labels)
+        for split, chosen in choice.splits.items()
+    }
+    return replace(decoded, classes=choice.classes, splits=splits, steps=choice.steps)
+
+
+def _rendered_how(decoded: Decoded, options: PreprocessOptions) -> list[str]:
+    """Return a line about each thing that was done to the pictures."""
+    steps = []
+    if decoded.unreadable:
+        steps.append(f"{len(decoded.unreadable):,} unreadable images were left out")
+    if options.gray:
+        steps.append("colours became grey by the luma of ITU-R 601")
+    if options.size is not None:
+        height, width = options.size
+        how = f"{options.fit}, {options.filter} filter"
+        steps.append(f"images were brought to {height} x {width} ({how})")
+    return steps
+
+
+def _leave_out_copies(decoded: Decoded, options: PreprocessOptions) -> list[tuple[str, str]]:
+    """Take out the images that repeat others; returns each one's name and why it went."""
+    parts = {split: _fit(part, options.rendering) for split, part in decoded.splits.items()}
+    names = {split: part.names for split, part in decoded.splits.items()}
+    copies = find_copies(parts, near=options.dedup == "near")
+    reasons = []
+    for copy in copies:
+        kept = name_of(copy.of_split, copy.of_row, names)
+        alike = "the same as" if copy.bits is None else f"nearly the same ({copy.bits} bits) as"
+        where = "" if copy.split == copy.of_split else f", which is in {copy.of_split}"
+        reasons.append((name_of(copy.split, copy.row, names), f"{alike} {kept}{where}"))
+    for split, part in list(decoded.splits.items()):
+        gone = [copy.row for copy in copies if copy.split == split]
+        stay = np.delete(np.arange(len(part.labels)), gone)
+        if gone:
+            same = sum(copy.split == split and copy.bits is None for copy in copies)
+            near = f" and {len(gone) - same:,} nearly equal" if options.dedup == "near" else ""
+            (decoded.steps or []).append(
+                f"{same:,} equal{near} images of {split} were left out; {len(stay):,} stay"
+            )
+        if len(stay):
+            decoded.splits[split] = part.take(stay)
+        else:
+            del decoded.splits[split]
+    if "train" not in decoded.splits:
+        raise InputError("every training image is also in another split; nothing is left to train.")
+    return reasons
+
+
+def _folds(decoded: Decoded, options: PreprocessOptions) -> NDArray[np.int64] | None:
+    if not options.folds:
+        return None
+    try:
+        return stratified_folds(decoded.splits["train"].labels, options.folds, options.seed)
+    except InputError as error:
+        raise InputError(f"--folds: {error}") from error
 
 
 def _check(source: str, options: PreprocessOptions, files_from: str | None) -> None:
     card = known_cards().get(source)
-    if options.limit is not None and options.limit < 1:
-        raise InputError(f"--limit {options.limit}: at least 1 image of a split must stay.")
+    for name in ("limit", "limit_per_class"):
+        amount = getattr(options, name)
+        if amount is not None and amount < 1:
+            option = "--" + name.replace("_", "-")
+            raise InputError(f"{option} {amount}: at least 1 image must stay.")
+    for name, known in (("fit", FITS), ("filter", FILTERS), ("dedup", DEDUP)):
+        if getattr(options, name) not in known:
+            raise InputError(
+                f"--{name} is one of {', '.join(known)}, not {getattr(options, name)!r}."
+            )
+    if options.folds < 0 or options.folds == 1:
+        raise InputError(f"--folds {options.folds}: 2 or more, or 0 for none.")
+    if options.size is None and (options.fit, options.filter) != ("stretch", "bicubic"):
+        raise InputError("--fit and --filter say how images are brought to --size; name a size.")
     if files_from is not None and (card is None or card.generated):
         raise InputError(
             f"--source says where the files of a known data set are; {source} has none, leave it "
@@ -169,13 +288,29 @@ def _card_files(card: Card, files_from: str | None, root: Path | None) -> Sequen
     return verified_files(card, files_folder(card.files_name, root))
 
 
-def _fit(part: Part, options: PreprocessOptions) -> Images:
+class _Fitted:
+    """Images of a part, brought to their channels and size when they are asked for.
+
+    Args:
+        images: as they are.
+        rendering: what to make of them.
+    """
+
+    def __init__(self, images: Images, rendering: Rendering) -> None:
+        self._images, self._rendering = images, rendering
+        self.shape = (images.shape[0], *render_arrays(images[:1], rendering).shape[1:])
+
+    def __getitem__(self, rows: slice, /) -> NDArray[np.uint8]:
+        return render_arrays(self._images[rows], self._rendering)
+
+
+def _fit(part: Part, rendering: Rendering) -> Images:
     """Bring the images of a part to the wanted channels and size, if they are not yet."""
+    rows = Rows(part.images, part.order)
     channels, size = part.images.shape[3], part.images.shape[1:3]
-    if (not options.gray or channels == 1) and options.size in {None, size}:
-        return Rows(part.images, part.order)
-    images = part.images[part.order]
-    return render_arrays(images, Rendering(options.size, options.gray))
+    if (not rendering.gray or channels == 1) and rendering.size in {None, size}:
+        return rows
+    return _Fitted(rows, rendering)
 
 
 def _stem(path: Path) -> str:

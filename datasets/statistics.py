@@ -4,7 +4,7 @@ Pixels are counted in a histogram a channel: sums of integers are exact whatever
 same images give the same figures, and range and deviation need no second pass.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -30,30 +30,36 @@ class Statistics:
     high: int
 
 
-def measure_images(blocks: Iterable[NDArray[np.uint8]], shape: Sequence[int]) -> Statistics:
-    """Measure images that come in blocks.
+class Measurement:
+    """Takes images block by block and gives their figures at the end.
 
     Args:
-        blocks: arrays (n, H, W, C), together at least one image.
         shape: (H, W, C).
     """
-    height, width, channels = shape
-    total = np.zeros((height, width, channels), np.int64)
-    histogram = np.zeros((channels, 256), np.int64)
-    count = 0
-    for block in blocks:
-        count += len(block)
-        total += block.sum(axis=0, dtype=np.int64)
-        for channel in range(channels):
-            histogram[channel] += np.bincount(block[..., channel].ravel(), minlength=256)
-    values = np.arange(256, dtype=np.float64)
-    pixels = count * height * width
-    mean = histogram @ values / pixels
-    seen = np.flatnonzero(histogram.sum(axis=0))
-    return Statistics(
-        mean_image=total / count,
-        channel_mean=mean,
-        channel_std=np.sqrt((histogram * (values - mean[:, None]) ** 2).sum(axis=1) / pixels),
-        low=int(seen[0]),
-        high=int(seen[-1]),
-    )
+
+    def __init__(self, shape: Sequence[int]) -> None:
+        self._total = np.zeros(tuple(shape), np.int64)
+        self._histogram = np.zeros((shape[2], 256), np.int64)
+        self._count = 0
+
+    def add(self, block: NDArray[np.uint8]) -> None:
+        """Take images (n, H, W, C)."""
+        self._count += len(block)
+        self._total += block.sum(axis=0, dtype=np.int64)
+        for channel, counts in enumerate(self._histogram):
+            counts += np.bincount(block[..., channel].ravel(), minlength=256)
+
+    def result(self) -> Statistics:
+        """Return the figures of all images so far; there must be one at least."""
+        values = np.arange(256, dtype=np.float64)
+        pixels = self._count * self._total.shape[0] * self._total.shape[1]
+        mean = self._histogram @ values / pixels
+        seen = np.flatnonzero(self._histogram.sum(axis=0))
+        squares = self._histogram * (values - mean[:, None]) ** 2
+        return Statistics(
+            mean_image=self._total / self._count,
+            channel_mean=mean,
+            channel_std=np.sqrt(squares.sum(axis=1) / pixels),
+            low=int(seen[0]),
+            high=int(seen[-1]),
+        )

@@ -1,9 +1,7 @@
 """What is in a data file, and what looks suspicious in it."""
 
-import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -11,27 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nnlab.datasets.datafile import DataFile, blocks
-from nnlab.datasets.statistics import measure_images
-
-# So many pairs of equal images are named.
-EXAMPLES = 3
-
-
-@dataclass(frozen=True)
-class Duplicates:
-    """Images that are equal to the last bit.
-
-    Attributes:
-        within: split -> images that equal an earlier one of the same split.
-        across: "train/test" -> images of the second split that are also in the first.
-        contradictory: different images, counted once each, that occur with more than one label.
-        examples: a few pairs, by name or by split and index.
-    """
-
-    within: dict[str, int]
-    across: dict[str, int]
-    contradictory: int
-    examples: list[tuple[str, str]]
+from nnlab.datasets.duplicates import Duplicates, count_duplicates, digest_images
+from nnlab.datasets.statistics import Measurement
+from nnlab.mapping import release
 
 
 @dataclass(frozen=True)
@@ -46,13 +26,16 @@ class Summary:
         classes: names, in the order of the labels.
         image_shape: (H, W, C).
         counts: split -> images a class, in the order of the classes.
+        folds: images of each fold of the training split; empty without folds.
         low: the smallest pixel of all splits.
         high: the largest.
         channel_mean: of the training split, 0..255.
         channel_std: of the training split.
         empty_classes: split -> classes without an image there.
         duplicates: equal images.
-        unreadable: (file, reason) of images that were left out.
+        unreadable: (file, reason) of images that could not be read.
+        steps: what was done to choose and change the images.
+        left_out: (file, reason) of all images that were read, or looked at, and left out.
         notes: other things worth knowing.
     """
 
@@ -63,6 +46,7 @@ class Summary:
     classes: list[str]
     image_shape: tuple[int, int, int]
     counts: dict[str, list[int]]
+    folds: list[int]
     low: int
     high: int
     channel_mean: list[float]
@@ -70,6 +54,8 @@ class Summary:
     empty_classes: dict[str, list[str]]
     duplicates: Duplicates
     unreadable: list[tuple[str, str]] = field(default_factory=list)
+    steps: list[str] = field(default_factory=list)
+    left_out: list[tuple[str, str]] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
     def record(self) -> dict[str, Any]:
@@ -85,6 +71,7 @@ class Summary:
                 split: {"n": sum(counts), "per_class": dict(zip(self.classes, counts, strict=True))}
                 for split, counts in self.counts.items()
             },
+            "folds": self.folds,
             "value_range": [self.low, self.high],
             "channel_mean": self.channel_mean,
             "channel_std": self.channel_std,
@@ -96,13 +83,14 @@ class Summary:
                 "examples": [list(pair) for pair in self.duplicates.examples],
             },
             "unreadable": [{"file": file, "reason": reason} for file, reason in self.unreadable],
+            "steps": self.steps,
+            "left_out": [{"file": file, "reason": reason} for file, reason in self.left_out],
             "notes": self.notes,
         }
 
 
 def summarize(
     data: DataFile,
-    names: Mapping[str, Sequence[str]] | None = None,
     unreadable: Sequence[tuple[str, str]] = (),
     notes: Sequence[str] = (),
 ) -> Summary:
@@ -110,8 +98,7 @@ def summarize(
 
     Args:
         data: an open data file.
-        names: split -> where each image came from, to name duplicates by.
-        unreadable: (file, reason) of images that did not get into the file.
+        unreadable: (file, reason) of images that could not be read.
         notes: what was noticed on the way into the file.
     """
     parts = {split: data.split(split) for split in data.splits}
@@ -119,12 +106,17 @@ def summarize(
         split: np.bincount(part.labels, minlength=len(data.classes)).tolist()
         for split, part in parts.items()
     }
-    everything = measure_images(
-        (block for part in parts.values() for block in blocks(part.images)), data.image_shape
-    )
-    notes = list(notes)
-    if data.image_shape[2] == 3 and all(_is_gray(part.images) for part in parts.values()):
+    measured = Measurement(data.image_shape)
+    gray = data.image_shape[2] == 3
+    for part in parts.values():
+        for block in blocks(part.images):
+            measured.add(block)
+            gray = gray and _is_gray(block)
+        release(part.images)
+    everything, notes = measured.result(), list(notes)
+    if gray:
         notes.append("all images are grey; --gray would store one channel instead of three.")
+    folds = parts["train"].folds
     return Summary(
         path=data.path,
         name=data.name,
@@ -133,6 +125,7 @@ def summarize(
         classes=data.classes,
         image_shape=data.image_shape,
         counts=counts,
+        folds=[] if folds is None else np.bincount(folds).tolist(),
         low=everything.low,
         high=everything.high,
         channel_mean=data.channel_mean.tolist(),
@@ -142,52 +135,19 @@ def summarize(
             for split, per_class in counts.items()
             if (empty := [data.classes[i] for i, n in enumerate(per_class) if n == 0])
         },
-        duplicates=_duplicates(data, names or {}),
+        duplicates=count_duplicates(
+            {split: digest_images(part.images) for split, part in parts.items()},
+            {split: part.labels for split, part in parts.items()},
+            data.provenance.files,
+        ),
         unreadable=list(unreadable),
+        steps=list(data.provenance.steps),
+        left_out=list(data.provenance.left_out),
         notes=notes,
     )
 
 
-def _is_gray(images: NDArray[np.uint8]) -> bool:
-    return all(
-        np.array_equal(block[..., 0], block[..., 1])
-        and np.array_equal(block[..., 0], block[..., 2])
-        for block in blocks(images)
+def _is_gray(block: NDArray[np.uint8]) -> bool:
+    return np.array_equal(block[..., 0], block[..., 1]) and np.array_equal(
+        block[..., 0], block[..., 2]
     )
-
-
-def _duplicates(data: DataFile, names: Mapping[str, Sequence[str]]) -> Duplicates:
-    seen: dict[bytes, tuple[str, int]] = {}
-    labels: dict[bytes, int] = {}
-    contradictory: set[bytes] = set()
-    distinct: dict[str, set[bytes]] = {}
-    within: dict[str, int] = {}
-    occurrences: dict[str, list[bytes]] = {}
-    examples: list[tuple[str, str]] = []
-    for split in data.splits:
-        part = data.split(split)
-        digests = list(_digests(part.images))
-        for row, (digest, label) in enumerate(zip(digests, part.labels.tolist(), strict=True)):
-            first = seen.setdefault(digest, (split, row))
-            if labels.setdefault(digest, label) != label:
-                contradictory.add(digest)
-            if first != (split, row) and len(examples) < EXAMPLES:
-                examples.append((_name(*first, names), _name(split, row, names)))
-        occurrences[split] = digests
-        distinct[split] = set(digests)
-        within[split] = len(digests) - len(distinct[split])
-    across = {
-        f"{first}/{second}": sum(digest in distinct[first] for digest in occurrences[second])
-        for first, second in combinations(data.splits, 2)
-    }
-    return Duplicates(within, across, len(contradictory), examples)
-
-
-def _digests(images: NDArray[np.uint8]) -> Iterator[bytes]:
-    for block in blocks(images):
-        for image in np.ascontiguousarray(block):
-            yield hashlib.blake2b(image, digest_size=16).digest()
-
-
-def _name(split: str, row: int, names: Mapping[str, Sequence[str]]) -> str:
-    return names[split][row] if names.get(split) else f"{split} {row}"

@@ -7,6 +7,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from nnlab.datasets.choosing import ChoiceOptions
+from nnlab.datasets.images import Rendering
+from nnlab.datasets.picture_reading import PictureOptions
 from nnlab.errors import FileFormatError
 
 Progress = Callable[[int, int], None]
@@ -42,7 +45,12 @@ class DecodeOptions:
     Attributes:
         size: (height, width) that images of differing sizes are brought to; None leaves them.
         gray: one channel (ITU-R 601 luma) instead of three.
+        fit, filter: how they are brought to the size; see `nnlab.datasets.images.Rendering`.
         skip_bad: leave unreadable images out and report them, instead of stopping.
+        workers: processes that decode image files.
+        folder: where a temporary file of pixels may lie; None for the system's place.
+        choice: which images are wanted. A decoder of image files decodes no others; those of
+            arrays leave the choice to the caller.
         seed: of generated images.
         background_bias: of generated shapes: how often the background is the class's own.
         progress: called with (images done, images in all or 0 while unknown).
@@ -51,11 +59,28 @@ class DecodeOptions:
 
     size: tuple[int, int] | None = None
     gray: bool = False
+    fit: str = "stretch"
+    filter: str = "bicubic"
     skip_bad: bool = False
+    workers: int = 1
+    folder: Path | None = None
+    choice: ChoiceOptions = field(default_factory=ChoiceOptions)
     seed: int = 0
     background_bias: float = 0.9
     progress: Progress | None = None
     reading: Reading = field(default_factory=Reading)
+
+    @property
+    def rendering(self) -> Rendering:
+        """How pictures become arrays."""
+        return Rendering(self.size, self.gray, self.fit, self.filter)
+
+    @property
+    def pictures(self) -> PictureOptions:
+        """How image files are read."""
+        return PictureOptions(
+            self.rendering, self.workers, self.skip_bad, self.folder, self.progress
+        )
 
 
 @dataclass(frozen=True)
@@ -79,6 +104,11 @@ class Part:
         """Make a part whose rows are in order already."""
         return cls(images, labels, np.arange(len(labels)))
 
+    def take(self, rows: NDArray[np.int64]) -> "Part":
+        """Return some of its images."""
+        names = [self.names[row] for row in rows] if self.names else ()
+        return Part(self.images, self.labels[rows], self.order[rows], names)
+
 
 @dataclass
 class Decoded:
@@ -89,12 +119,15 @@ class Decoded:
         splits: name -> part.
         unreadable: (file, reason) of every image that was left out.
         notes: other things worth telling, one line each.
+        steps: what was done to choose among the images; None if all of them are here, and the
+            choice is still to be made.
     """
 
     classes: list[str]
     splits: dict[str, Part]
     unreadable: list[tuple[str, str]] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    steps: list[str] | None = None
 
 
 def numbered_classes(splits: Mapping[str, Part], where: Path | str) -> list[str]:

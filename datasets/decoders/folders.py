@@ -3,17 +3,24 @@
 A class is the name of a folder. Without folders called train, test or val at the top, the top
 folders are the classes and everything is training data. Folders that hold nothing but one other
 folder are looked through, as archives often begin with one.
+
+The paths alone decide which images are wanted; only those are decoded. An archive is gone through
+twice: for its paths, and for its images.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
-from nnlab.datasets.decoders.containers import Member, is_container, members
+from nnlab.datasets.choosing import choose
+from nnlab.datasets.decode_worker import Job
+from nnlab.datasets.decoders.containers import is_container, members
 from nnlab.datasets.decoders.decoded import Decoded, DecodeOptions, Part
-from nnlab.datasets.images import SUFFIXES, BadImageError, decode_image
+from nnlab.datasets.images import REMARKS, SUFFIXES
+from nnlab.datasets.picture_reading import read_pictures
 from nnlab.errors import InputError
 
 SPLITS = {
@@ -27,13 +34,35 @@ NAMED = 3
 
 
 @dataclass
-class _Pictures:
-    """Pixels of images of one shape, one behind the other, growing without copies."""
+class _Listing:
+    """What a folder or an archive holds.
 
-    shape: tuple[int, ...] | None = None
-    first: str = ""
-    pixels: bytearray = field(default_factory=bytearray)
-    paths: list[tuple[str, ...]] = field(default_factory=list)
+    Attributes:
+        images: for each image its path and its number among all members.
+        folders: paths of folders.
+        others: files that are no images by their names.
+    """
+
+    images: list[tuple[tuple[str, ...], int]] = field(default_factory=list)
+    folders: set[tuple[str, ...]] = field(default_factory=set)
+    others: list[str] = field(default_factory=list)
+
+
+@dataclass
+class _Tree:
+    """The images by split and class.
+
+    Attributes:
+        classes: names in the order of the labels.
+        images: split -> (path, number) of its images, by class and name.
+        labels: split -> (N,) their labels.
+        strays: images outside the class folders.
+    """
+
+    classes: list[str]
+    images: dict[str, list[tuple[tuple[str, ...], int]]]
+    labels: dict[str, NDArray[np.int64]]
+    strays: list[str]
 
 
 def recognises(path: Path) -> bool:
@@ -42,7 +71,7 @@ def recognises(path: Path) -> bool:
 
 
 def decode(paths: Sequence[Path], options: DecodeOptions) -> Decoded:
-    """Read every image of a folder or an archive of class folders.
+    """Read the chosen images of a folder or an archive of class folders.
 
     The rows are ordered by split, class and name, wherever they came from.
 
@@ -51,102 +80,114 @@ def decode(paths: Sequence[Path], options: DecodeOptions) -> Decoded:
             image without `options.skip_bad`.
     """
     source = paths[0]
-    pictures, others, folders = _Pictures(), [], set()
-    unreadable: list[tuple[str, str]] = []
-    for member in members(source):
-        if _hidden(member.parts):
-            continue
-        if member.is_folder:
-            folders.add(member.parts)
-        elif not member.parts[-1].lower().endswith(SUFFIXES):
-            others.append("/".join(member.parts))
-        else:
-            name = "/".join(member.parts)
-            try:
-                pixels = decode_image(_content(source, member), options.size, options.gray)
-            except BadImageError as error:
-                if not options.skip_bad:
-                    raise InputError(
-                        f"{source}: {name} cannot be read as an image ({error}); repair or remove "
-                        "it, or leave out all such images with --skip-bad."
-                    ) from error
-                unreadable.append((name, str(error)))
-                continue
-            _add(pictures, member.parts, pixels, source)
-            if options.progress is not None:
-                options.progress(len(pictures.paths), 0)
-    if not pictures.paths:
-        what = "no readable images" if unreadable else "no images"
-        raise InputError(f"{source} holds {what}; {LAYOUT} ({', '.join(SUFFIXES)}).")
-    decoded = _arrange(source, pictures, folders)
-    decoded.unreadable = sorted(unreadable)
-    if others:
-        decoded.notes.append(f"files that are no images were passed over: {_some(others)}.")
+    listing = _list(source)
+    if not listing.images:
+        raise InputError(f"{source} holds no images; {LAYOUT} ({', '.join(SUFFIXES)}).")
+    tree = _arrange(source, listing)
+    choice = choose(tree.classes, tree.labels, options.choice)
+    wanted = [
+        tree.images[chosen.source][place]
+        for chosen in choice.splits.values()
+        for place in chosen.rows
+    ]
+    names = ["/".join(path) for path, _ in wanted]
+    pictures = read_pictures(_jobs(source, wanted, names), len(wanted), source, options.pictures)
+    decoded = Decoded(choice.classes, {}, steps=choice.steps)
+    decoded.unreadable = sorted((names[row], reason) for row, reason in pictures.bad.items())
+    begin = 0
+    for split, chosen in choice.splits.items():
+        rows = np.arange(begin, begin + len(chosen.rows))
+        good = np.array([row not in pictures.bad for row in rows])
+        begin += len(rows)
+        if good.any():
+            decoded.splits[split] = Part(
+                pictures.images,
+                chosen.labels[good],
+                rows[good],
+                [names[row] for row in rows[good]],
+            )
+    if "train" not in decoded.splits:
+        raise InputError(f"{source} holds no readable images to train on.")
+    for what, left in (
+        ("files that are no images were passed over", listing.others),
+        ("images outside the class folders were passed over", tree.strays),
+        *(
+            (f"images {REMARKS[kind]}", [names[row] for row in rows])
+            for kind, rows in pictures.remarks.items()
+        ),
+    ):
+        if left:
+            decoded.notes.append(f"{what}: {_some(left)}.")
     return decoded
 
 
-def _content(source: Path, member: Member) -> bytes:
-    try:
-        return member.read()
-    except InputError as error:
-        # One file of a folder is like one bad image; an archive that cannot be read on is over.
-        if source.is_dir():
-            raise BadImageError("no permission, or the disk fails") from error
-        raise
+def _list(source: Path) -> _Listing:
+    listing = _Listing()
+    for number, member in enumerate(members(source)):
+        if _hidden(member.parts):
+            continue
+        if member.is_folder:
+            listing.folders.add(member.parts)
+        elif member.parts[-1].lower().endswith(SUFFIXES):
+            listing.images.append((member.parts, number))
+        else:
+            listing.others.append("/".join(member.parts))
+    return listing
+
+
+def _jobs(
+    source: Path, wanted: Sequence[tuple[tuple[str, ...], int]], names: Sequence[str]
+) -> Iterator[Job]:
+    """Give the images in the order in which they are quickly read."""
+    if source.is_dir():
+        for row, name in enumerate(names):
+            yield Job(row, name, str(source / name))
+        return
+    rows = {number: row for row, (_, number) in enumerate(wanted)}
+    for number, member in enumerate(members(source)):
+        if number in rows:
+            yield Job(rows[number], names[rows[number]], content=member.read())
 
 
 def _hidden(parts: tuple[str, ...]) -> bool:
     return not parts or any(part.startswith(".") or part == "__MACOSX" for part in parts)
 
 
-def _add(pictures: _Pictures, path: tuple[str, ...], pixels: np.ndarray, source: Path) -> None:
-    if pictures.shape is None:
-        pictures.shape, pictures.first = pixels.shape, "/".join(path)
-    elif pixels.shape != pictures.shape:
-        (h, w), (height, width) = pictures.shape[:2], pixels.shape[:2]
-        raise InputError(
-            f"{source}: the images differ in size ({pictures.first} is {h}x{w}, {'/'.join(path)} "
-            f"is {height}x{width}); bring them to one size with --size, for example --size {h}x{w}."
-        )
-    pictures.pixels += pixels.tobytes()
-    pictures.paths.append(path)
-
-
-def _arrange(source: Path, pictures: _Pictures, folders: Iterable[tuple[str, ...]]) -> Decoded:
-    """Find splits and classes in the paths, and the order of the rows."""
-    assert pictures.shape is not None
-    skip = _wrapping(pictures.paths)
+def _arrange(source: Path, listing: _Listing) -> _Tree:
+    """Find splits and classes in the paths."""
+    skip = _wrapping([path for path, _ in listing.images])
+    in_splits = any(
+        path[skip].lower() in SPLITS and len(path) > skip + 2 for path, _ in listing.images
+    )
     placed: dict[str, list[tuple[str, tuple[str, ...], int]]] = {}
-    paths = [path[skip:] for path in pictures.paths]
-    in_splits = any(path[0].lower() in SPLITS and len(path) > 2 for path in paths)
     strays = []
-    for row, path in enumerate(paths):
-        split, rest = (SPLITS.get(path[0].lower()), path[1:]) if in_splits else ("train", path)
-        if split is None or len(rest) < 2:
-            strays.append("/".join(path))
+    for path, number in listing.images:
+        split, rest = "train", path[skip:]
+        if in_splits:
+            split, rest = SPLITS.get(rest[0].lower(), ""), rest[1:]
+        if split and len(rest) > 1:
+            placed.setdefault(split, []).append((rest[0], path, number))
         else:
-            placed.setdefault(split, []).append((rest[0], rest[1:], row))
+            strays.append("/".join(path[skip:]))
     if "train" not in placed:
         found = f"only {', '.join(sorted(placed))}" if placed else "no class folders"
         raise InputError(f"{source} has {found}; {LAYOUT}.")
     classes = sorted(
-        {item[0] for items in placed.values() for item in items}
-        | _empty_classes(folders, skip, in_splits)
+        {name for items in placed.values() for name, _, _ in items}
+        | _empty_classes(listing.folders, skip, in_splits)
     )
     index = {name: label for label, name in enumerate(classes)}
-    images = np.frombuffer(pictures.pixels, np.uint8).reshape(-1, *pictures.shape)
-    splits = {}
-    for split, items in placed.items():
+    for items in placed.values():
         items.sort()
-        rows = np.array([row for _, _, row in items], np.int64)
-        splits[split] = Part(
-            images=images,
-            labels=np.array([index[name] for name, _, _ in items], np.int64),
-            order=rows,
-            names=["/".join(pictures.paths[row]) for row in rows],
-        )
-    notes = [f"images outside the class folders were passed over: {_some(strays)}."]
-    return Decoded(classes, splits, notes=notes if strays else [])
+    return _Tree(
+        classes,
+        {split: [item[1:] for item in items] for split, items in placed.items()},
+        {
+            split: np.array([index[name] for name, _, _ in items], np.int64)
+            for split, items in placed.items()
+        },
+        strays,
+    )
 
 
 def _wrapping(paths: Sequence[tuple[str, ...]]) -> int:
