@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from nnlab.cli.options import AsJson, Force, Root
+from nnlab.cli.options import GENERAL, AsJson, Force, Root
 from nnlab.cli.output import Output
 
 IMAGES = "Images"
@@ -31,11 +31,29 @@ def command(
         str | None,
         typer.Option(
             metavar="N or HxW",
-            help="Bring every image to this height and width (bicubic; the whole picture is kept, "
-            "its proportions are not). \\[default: as they are]",
+            help="Bring every image to this height and width. \\[default: as they are]",
             rich_help_panel=IMAGES,
         ),
     ] = None,
+    fit: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME",
+            help="What becomes of other proportions: stretch (the whole picture, its proportions "
+            "change), crop (the largest part in the middle), pad (the whole picture between black "
+            "bars).",
+            rich_help_panel=IMAGES,
+        ),
+    ] = "stretch",
+    resampling: Annotated[
+        str,
+        typer.Option(
+            "--filter",
+            metavar="NAME",
+            help="How pixels are resampled: nearest, box, bilinear, hamming, bicubic, lanczos.",
+            rich_help_panel=IMAGES,
+        ),
+    ] = "bicubic",
     gray: Annotated[
         bool,
         typer.Option(
@@ -50,6 +68,15 @@ def command(
             rich_help_panel=IMAGES,
         ),
     ] = False,
+    dedup: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME",
+            help="Leave repeated images out, within and across splits: exact, or near for nearly "
+            "equal ones too; what is in test or val goes from train.",
+            rich_help_panel=IMAGES,
+        ),
+    ] = "none",
     background_bias: Annotated[
         float | None,
         typer.Option(
@@ -75,11 +102,45 @@ def command(
             rich_help_panel=SPLITS,
         ),
     ] = None,
+    folds: Annotated[
+        int,
+        typer.Option(
+            metavar="K",
+            help="Deal the training images to K folds, every class in proportion: for train "
+            "--fold and knn-baseline.",
+            rich_help_panel=SPLITS,
+            show_default=False,
+        ),
+    ] = 0,
+    classes: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME,...",
+            help="Keep these classes, with labels in this order.",
+            rich_help_panel=SPLITS,
+        ),
+    ] = None,
+    relabel: Annotated[
+        str | None,
+        typer.Option(
+            metavar="OLD=NEW,...",
+            help="Give classes other names, before --classes; several may become one.",
+            rich_help_panel=SPLITS,
+        ),
+    ] = None,
     limit: Annotated[
         int | None,
         typer.Option(
             metavar="N",
             help="Keep at most N images of each split, every class in proportion.",
+            rich_help_panel=SPLITS,
+        ),
+    ] = None,
+    limit_per_class: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N",
+            help="Keep at most N images of each class of each split.",
             rich_help_panel=SPLITS,
         ),
     ] = None,
@@ -100,6 +161,14 @@ def command(
             rich_help_panel=IMAGES,
         ),
     ] = None,
+    workers: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="Decode image files with so many processes. \\[default: what nnlab may use]",
+            rich_help_panel=GENERAL,
+        ),
+    ] = None,
     root: Root = None,
     force: Force = False,
     as_json: AsJson = False,
@@ -109,8 +178,10 @@ def command(
     Reads IDX files (gzipped or not), CIFAR batches (binary and Python), class folders of images
     (train/<class>/, test/<class>/, val/<class>/, or plain <class>/), such folders in a .tar,
     .tar.gz, .tar.xz or .zip, and draws shapes. Pictures are turned upright as their EXIF data say;
-    what is transparent shows white; 16 bits become 8. The same images and options always give the
-    same data, with the same checksum. A file appears whole or not at all.
+    what is transparent shows white; 16 bits become 8; of an animation the first frame counts. The
+    images are chosen before any is decoded. The same images and options always give the same
+    data, with the same checksum, whatever the number of workers. A file appears whole or not at
+    all, and says in /provenance how it was made and what was left out.
 
     [bold]Examples[/bold]
 
@@ -121,9 +192,13 @@ def command(
     nnlab preprocess photos/ -o photos.h5 --size 32 --test 0.2 --val 0.1
 
     nnlab preprocess photos.tar.xz -o gray.h5 --size 32x48 --gray --limit 5000 --skip-bad --json
+
+    nnlab preprocess photos/ -o pets.h5 --size 64 --fit crop --classes cat,dog --dedup near
     """
     from nnlab.atomic import refuse_existing
     from nnlab.cli.counter import Counter
+    from nnlab.cli.signals import stopped_by_sigterm
+    from nnlab.datasets.choosing import parse_classes, parse_relabel
     from nnlab.datasets.preprocess import PreprocessOptions, parse_size, preprocess
 
     out = Output(as_json)
@@ -131,15 +206,24 @@ def command(
     options = PreprocessOptions(
         size=None if size is None else parse_size(size),
         gray=gray,
+        fit=fit,
+        filter=resampling,
+        classes=None if classes is None else parse_classes(classes),
+        relabel={} if relabel is None else parse_relabel(relabel),
         test=test,
         val=val,
         limit=limit,
+        limit_per_class=limit_per_class,
+        folds=folds,
+        dedup=dedup,
         seed=seed,
         skip_bad=skip_bad,
         background_bias=background_bias,
     )
-    with Counter(f"reading {source}", "images") as counter:
-        summary = preprocess(source, output, options, files_from, root, counter.show, force)
+    with stopped_by_sigterm(), Counter(f"reading {source}", "images") as counter:
+        summary = preprocess(
+            source, output, options, files_from, root, counter.show, force, workers
+        )
     show(summary, out)
     out.result(summary.record())
 
@@ -163,7 +247,11 @@ def show(summary: Any, out: Output) -> None:
     out.line(f"channel mean   {_numbers(summary.channel_mean)}  (training split)")
     out.line(f"channel std    {_numbers(summary.channel_std)}")
     out.line(f"duplicates     {_duplicates(summary.duplicates)}")
+    if summary.folds:
+        out.line(f"folds          {len(summary.folds)} of {_numbers_of(summary.folds)} images")
     out.line(f"checksum       {summary.checksum}")
+    for step in summary.steps:
+        out.line(f"done           {step}")
     out.line(f"-> {summary.path}")
     for warning in _warnings(summary):
         out.warn(warning)
@@ -171,6 +259,11 @@ def show(summary: Any, out: Output) -> None:
 
 def _numbers(values: list[float]) -> str:
     return ", ".join(f"{value:.2f}" for value in values)
+
+
+def _numbers_of(counts: list[int]) -> str:
+    least, most = min(counts), max(counts)
+    return f"{least:,}" if least == most else f"{least:,} to {most:,}"
 
 
 def _duplicates(duplicates: Any) -> str:
@@ -194,8 +287,8 @@ def _warnings(summary: Any) -> list[str]:
     warnings += [
         f"the same image: {first} and {second}" for first, second in summary.duplicates.examples
     ]
-    warnings += [f"left out: {file}: {reason}" for file, reason in summary.unreadable[:FILES_SHOWN]]
-    if len(summary.unreadable) > FILES_SHOWN:
-        more = len(summary.unreadable) - FILES_SHOWN
+    warnings += [f"left out: {file}: {reason}" for file, reason in summary.left_out[:FILES_SHOWN]]
+    if len(summary.left_out) > FILES_SHOWN:
+        more = len(summary.left_out) - FILES_SHOWN
         warnings.append(f"left out: {more:,} more; --json names them all")
     return warnings + list(summary.notes)

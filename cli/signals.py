@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from types import FrameType
 
 from nnlab.cli import early
-from nnlab.errors import InterruptedRunError
+from nnlab.errors import InterruptedRunError, StoppedError
 
 
 class StopFlag:
@@ -78,3 +78,31 @@ def stop_on_signals(at_once: bool = False) -> Iterator[StopFlag]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+@contextmanager
+def stopped_by_sigterm() -> Iterator[None]:
+    """Let SIGTERM end the block as Ctrl-C does: files and processes are cleared away.
+
+    Raises:
+        StoppedError: SIGTERM came.
+    """
+    came = False
+
+    def handle(number: int, frame: FrameType | None) -> None:  # noqa: ARG001
+        nonlocal came
+        if not came:  # a second one would interrupt the clearing away
+            came = True
+            raise KeyboardInterrupt
+
+    before = signal.getsignal(signal.SIGTERM)
+    if before != signal.SIG_IGN:
+        signal.signal(signal.SIGTERM, handle)
+    try:
+        yield
+    except KeyboardInterrupt:
+        if came:
+            raise StoppedError("stopped by SIGTERM; nothing was kept.") from None
+        raise
+    finally:
+        signal.signal(signal.SIGTERM, before)

@@ -92,7 +92,9 @@ def _relabelled(
     return names, np.array([places.get(name, -1) for name in renamed], np.int64), steps
 
 
-def _check_known(option: str, wanted: Sequence[str] | Mapping[str, str], known: Sequence[str]) -> None:
+def _check_known(
+    option: str, wanted: Sequence[str] | Mapping[str, str], known: Sequence[str]
+) -> None:
     for name in wanted:
         if name not in known:
             raise InputError(f"{option}: there is no class {name!r}; there are {_some(known)}.")

@@ -294,9 +294,7 @@ class _Sink(io.FileIO):
             raise self.error
 
 
-def _write_images(
-    group: h5py.Group, images: Images, sink: _Sink
-) -> Iterator[NDArray[np.uint8]]:
+def _write_images(group: h5py.Group, images: Images, sink: _Sink) -> Iterator[NDArray[np.uint8]]:
     """Write images block by block; gives each block that has been written."""
     target = group.create_dataset("images", shape=images.shape, dtype=np.uint8)
     start = 0

@@ -4,6 +4,7 @@ Each process is served by a thread, which keeps two requests under way so that t
 waits. Pixels do not travel: the processes write them to the rows of one file.
 """
 
+import contextlib
 import json
 import os
 import queue
@@ -14,7 +15,6 @@ import threading
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict
-from typing import Any
 
 from nnlab.datasets.decode_worker import (
     Answer,
@@ -113,7 +113,8 @@ class _Pool:
             process.wait()
             for pipe in (process.stdin, process.stdout):
                 if pipe is not None:
-                    _close(pipe)
+                    with contextlib.suppress(OSError):  # what was still to be sent finds nobody
+                        pipe.close()
 
     def answers(self) -> Iterator[Answered]:
         """Yield answers as they come."""
@@ -189,10 +190,3 @@ def _ended(process: subprocess.Popen[bytes]) -> InputError:
     return InputError(
         f"a process that decoded images ended {how}; --workers 1 does without such processes."
     )
-
-
-def _close(pipe: Any) -> None:
-    try:
-        pipe.close()
-    except OSError:  # what was still to be written finds nobody
-        pass

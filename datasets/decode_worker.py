@@ -8,7 +8,6 @@ JSON. When the parent is gone, stdin ends, and with it the worker: none is ever 
 import json
 import os
 import signal
-import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from itertools import pairwise
@@ -141,7 +140,7 @@ def main() -> None:
     # Ctrl-C and the like are the parent's to answer: it ends its workers.
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
-    requests, answers = sys.stdin.buffer, sys.stdout.buffer
+    requests, answers = open(0, "rb"), open(1, "wb")  # noqa: SIM115  (until the process ends)
     first = json.loads(requests.readline())
     target = Target(
         Rendering(**{**first["rendering"], "size": _pair(first["rendering"]["size"])}),

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from nnlab import machine
 from nnlab.atomic import claim_result
 from nnlab.datasets.card import Card
 from nnlab.datasets.card_decoding import decode_card
@@ -105,7 +106,7 @@ def preprocess(
     root: Path | None = None,
     progress: Progress | None = None,
     force: bool = False,
-    workers: int = 1,
+    workers: int | None = None,
 ) -> Summary:
     """Read images, split them, and write a data file.
 
@@ -120,7 +121,7 @@ def preprocess(
         root: the data root; None for the usual one.
         progress: called with (images done, images in all or 0 while unknown).
         force: replace `output` if it is there, and a claim to it whose owner is silent.
-        workers: processes that decode image files.
+        workers: processes that decode image files; None for as many as this process may use.
 
     Raises:
         InputError: something in the source or the options is wrong.
@@ -133,7 +134,7 @@ def preprocess(
         read = DecodeOptions(
             **{name: getattr(options, name) for name in ("size", "gray", "fit", "filter", "seed")},
             skip_bad=options.skip_bad,
-            workers=workers,
+            workers=machine.thread_count(workers),
             folder=output.parent,
             choice=options.choice,
             background_bias=0.9 if options.background_bias is None else options.background_bias,

@@ -7,7 +7,8 @@
     ├── DivergedError          exit code 3: training left the finite numbers
     ├── SourceError            exit code 69: a source could not be reached or did not verify
     ├── InterruptedRunError    exit code 75: stopped early, a checkpoint is saved
-    └── ClaimLostError         exit code 75: another process has taken the file over
+    ├── ClaimLostError         exit code 75: another process has taken the file over
+    └── StoppedError           exit code 130: stopped by a signal, nothing is kept
 
 Each message is one line that says what is wrong, where, and what to do about it. The command line
 turns an error into that line and its exit code in one place (`nnlab.cli.main`). A mistake of a
@@ -72,3 +73,9 @@ class ClaimLostError(NnlabError):
     """Another process has taken over the file that this one was writing; it was left alone."""
 
     exit_code = 75
+
+
+class StoppedError(NnlabError):
+    """Stopped by a signal with nothing to go on from."""
+
+    exit_code = 130

@@ -8,11 +8,10 @@ import pytest
 from PIL import Image
 
 from nnlab.datasets import find_card, find_data, open_data
-from nnlab.datasets.decoders import Part
 from nnlab.datasets.download import download
 from nnlab.datasets.preprocess import PreprocessOptions, parse_size, preprocess
 from nnlab.datasets.roots import data_root
-from nnlab.datasets.splitting import arrange_splits
+from nnlab.datasets.splitting import Chosen, SplitOptions, arrange_splits
 from nnlab.errors import InputError, SourceError
 
 
@@ -63,16 +62,19 @@ def test_size_and_gray_apply_to_arrays_and_files_alike(pictures, idx_folder, tmp
     np.testing.assert_array_equal(small, np.asarray(whole.resize((7, 9), Image.BICUBIC)))
 
 
-def parts(train, **others):
-    def part(count):
-        labels = np.arange(count) % 4
-        return Part.of(np.arange(count, dtype=np.uint8).reshape(-1, 1, 1, 1), labels)
+def splits(train, **others):
+    def split(name, count):
+        return Chosen(name, np.arange(count), np.arange(count) % 4)
 
-    return {"train": part(train), **{name: part(count) for name, count in others.items()}}
+    return {"train": split("train", train), **{n: split(n, count) for n, count in others.items()}}
+
+
+def arranged(given, **options):
+    return arrange_splits(given, SplitOptions(**options))[0]
 
 
 def test_held_out_splits_are_stratified_disjoint_and_exact():
-    split = arrange_splits(parts(200), test=0.2, val=20, limit=None, seed=1)
+    split = arranged(splits(200), test=0.2, val=20, seed=1)
     assert {name: len(part.labels) for name, part in split.items()} == {
         "train": 140,
         "test": 40,
@@ -81,26 +83,29 @@ def test_held_out_splits_are_stratified_disjoint_and_exact():
     for part in split.values():
         counts = np.bincount(part.labels)
         assert counts.max() - counts.min() <= 1
-        assert (np.diff(part.order) > 0).all()
-        np.testing.assert_array_equal(part.order % 4, part.labels)
-    every = np.concatenate([part.order for part in split.values()])
+        assert (np.diff(part.rows) > 0).all()
+        np.testing.assert_array_equal(part.rows % 4, part.labels)
+    every = np.concatenate([part.rows for part in split.values()])
     assert sorted(every) == list(range(200))
 
 
 def test_the_seed_decides_which():
     def rows(seed):
-        return arrange_splits(parts(200), None, 0.1, None, seed)["val"].order.tolist()
+        return arranged(splits(200), val=0.1, seed=seed)["val"].rows.tolist()
 
     assert rows(1) == rows(1) != rows(2)
 
 
 def test_limit_keeps_every_class_in_proportion():
-    together = parts(200, test=10)
     labels = np.repeat([0, 1, 2], [100, 80, 20])  # class by class, as folders are read
-    together["train"] = Part.of(together["train"].images, labels)
-    split = arrange_splits(together, None, None, limit=20, seed=0)
+    given = splits(200, test=10) | {"train": Chosen("train", np.arange(200), labels)}
+    split = arranged(given, limit=20)
     assert np.bincount(split["train"].labels).tolist() == [10, 8, 2]
     assert len(split["test"].labels) == 10
+    split = arranged(given, limit_per_class=30)
+    assert np.bincount(split["train"].labels).tolist() == [30, 30, 20]
+    assert (np.diff(split["train"].rows) > 0).all()
+    assert len(set(split["train"].rows[:30])) == 30
 
 
 @pytest.mark.parametrize(
@@ -116,12 +121,12 @@ def test_limit_keeps_every_class_in_proportion():
 )
 def test_amounts_that_make_no_sense(amounts, message):
     with pytest.raises(InputError, match=re.escape(message)):
-        arrange_splits(parts(200), amounts.get("test"), amounts.get("val"), None, 0)
+        arranged(splits(200), **amounts)
 
 
 def test_a_split_that_is_there_is_not_made_again():
     with pytest.raises(InputError, match="has a test split of 10 images already; leave out --test"):
-        arrange_splits(parts(200, test=10), 0.1, None, None, 0)
+        arranged(splits(200, test=10), test=0.1)
 
 
 @pytest.mark.parametrize(

@@ -44,6 +44,8 @@ ALLOWED = {
         "nnlab.hdf5",
         "nnlab.stratify",
         "nnlab.datasets",
+        "nnlab.machine",
+        "nnlab.mapping",
     ),
     "nnlab.pages": (*BASE, "nnlab.pages"),
     "nnlab.runs": (*BASE, "nnlab.runs"),
