@@ -8,6 +8,7 @@ size beyond what is stored.
 """
 
 import contextlib
+import errno
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -21,12 +22,20 @@ from numpy.typing import NDArray
 from nnlab.errors import FileFormatError, InputError
 
 MAX_DEPTH = 8
-MAX_OBJECTS = 100_000
-# A compressed data set may claim this many bytes, or EXPANSION times what it occupies.
+MAX_OBJECTS = 10_000
+# Of one object; to walk through them takes HDF5 the square of their number.
+MAX_ATTRIBUTES = 1_000
+# A compressed data set may claim this many bytes, or EXPANSION times what it occupies. Images come
+# down to a third or so; only what is nearly empty shrinks a hundredfold.
 MAX_CLAIM = 64 * 2**20
-EXPANSION = 1000
+EXPANSION = 100
 # HDF5 itself keeps attributes below this size.
 MAX_ATTRIBUTE = 64 * 2**10
+# What says nothing about a file's content: permissions, disks and servers that fail, ...
+REFUSED = {
+    errno.EACCES, errno.EPERM, errno.EIO, errno.ESTALE, errno.ENODEV, errno.ENXIO, errno.EMFILE,
+    errno.ENFILE, errno.ENOMEM, errno.ENOSPC, errno.ETIMEDOUT, errno.EINTR,
+}  # fmt: skip
 # HDF5's numbers of the filters that carry no code of their own: deflate, shuffle, fletcher32.
 PLAIN_FILTERS = {1, 2, 3}
 # A name from the command line need not be UTF-8; Python carries the odd bytes as lone surrogates.
@@ -101,10 +110,13 @@ def reading(path: Path, what: str) -> Iterator[None]:
         yield
     except InputError:
         raise
-    except PermissionError as error:
-        raise InputError(f"{path} cannot be read: permission denied.") from error
+    except OSError as error:
+        if error.errno in REFUSED:
+            reason = os.strerror(error.errno).lower()
+            raise InputError(f"{path} cannot be read: {reason}.") from error
+        raise FileFormatError(f"{path} is damaged or not an nnlab {what}.") from error
     except (
-        OSError, RuntimeError, KeyError, ValueError, TypeError, IndexError, AttributeError,
+        RuntimeError, KeyError, ValueError, TypeError, IndexError, AttributeError,
         OverflowError, MemoryError, RecursionError, EOFError,
     ) as error:  # fmt: skip
         raise FileFormatError(f"{path} is damaged or not an nnlab {what}.") from error
@@ -212,7 +224,8 @@ class _Walk:
     own: bool = True
     plain: list[str] = field(default_factory=list)
     places: set[int] = field(default_factory=set)
-    held: int = 0
+    claimed: int = 0
+    stored: int = 0
 
     def enter(self, member: h5py.Group | h5py.Dataset, where: str) -> None:
         """Note an object; each may be reached once, so that there are no circles."""
@@ -221,18 +234,24 @@ class _Walk:
             raise FileFormatError(f"{where} can be reached by two names; refused.")
         self.places.add(place)
         if len(self.places) > MAX_OBJECTS:
-            raise FileFormatError(f"{self.path} holds too many objects for an nnlab {self.what}.")
+            raise FileFormatError(
+                f"{self.path} holds too many objects for an nnlab {self.what}; refused."
+            )
 
-    def hold(self, size: int) -> None:
-        """Note the bytes of a data set."""
-        self.held += size
-        if self.memory is not None and self.held > self.memory:
+    def hold(self, claimed: int, stored: int) -> None:
+        """Note how many bytes a data set claims, and how many it may by what it stores."""
+        self.claimed += claimed
+        self.stored += stored
+        limit = self.stored + MAX_CLAIM if self.memory is None else self.memory
+        if self.claimed > limit:
             raise FileFormatError(f"{self.path} claims more data than it stores; refused.")
 
 
 def _check_group(group: h5py.Group, walk: _Walk, depth: int) -> None:
     if depth > MAX_DEPTH:
-        raise FileFormatError(f"{walk.path} is nested too deeply for an nnlab {walk.what}.")
+        raise FileFormatError(
+            f"{walk.path} is nested too deeply for an nnlab {walk.what}; refused."
+        )
     for name in group:
         where = f"{walk.path}: {group.name.rstrip('/')}/{name}"
         if not isinstance(group.get(name, getlink=True), h5py.HardLink):
@@ -246,27 +265,31 @@ def _check_group(group: h5py.Group, walk: _Walk, depth: int) -> None:
         if isinstance(member, h5py.Dataset):
             if not walk.own and not _is_plain(member):
                 continue
-            _check_dataset(member, where)
-            walk.hold(member.nbytes)
+            walk.hold(member.nbytes, _check_dataset(member, where))
             walk.plain.append(member.name.strip("/"))
         else:
             _check_group(member, walk, depth + 1)
 
 
 def _check_attributes(member: h5py.Group | h5py.Dataset, where: str) -> None:
-    for index in range(h5py.h5a.get_num_attrs(member.id)):
+    number = h5py.h5a.get_num_attrs(member.id)
+    if number > MAX_ATTRIBUTES:
+        raise FileFormatError(f"{where} has {number:,} attributes; refused.")
+    for index in range(number):
         attribute = h5py.h5a.open(member.id, index=index)
         kind = attribute.dtype
-        plain = not kind.hasobject and kind.kind in "biufS"
+        plain = not kind.hasobject and kind.kind in "biufS" and attribute.shape is not None
         if not plain or attribute.get_storage_size() > MAX_ATTRIBUTE:
             raise FileFormatError(f"{where} has an attribute that is not plain; refused.")
 
 
 def _is_plain(dataset: h5py.Dataset) -> bool:
-    return not dataset.dtype.hasobject and dataset.dtype.kind in "biufS"
+    kind = dataset.dtype
+    return dataset.shape is not None and not kind.hasobject and kind.kind in "biufS"
 
 
-def _check_dataset(dataset: h5py.Dataset, where: str) -> None:
+def _check_dataset(dataset: h5py.Dataset, where: str) -> int:
+    """Check one data set and return how many bytes it may claim by what it stores."""
     properties = dataset.id.get_create_plist()
     if dataset.external or dataset.is_virtual:
         raise FileFormatError(f"{where} keeps its data in another file; refused.")
@@ -276,9 +299,10 @@ def _check_dataset(dataset: h5py.Dataset, where: str) -> None:
     if not filters <= PLAIN_FILTERS:
         raise FileFormatError(f"{where} uses a filter that is not built in; refused.")
     claimed, stored = dataset.nbytes, dataset.id.get_storage_size()
-    limit = stored if not filters else max(MAX_CLAIM, EXPANSION * stored)
-    if claimed > max(limit, MAX_CLAIM):
+    allowed = EXPANSION * stored if filters else stored
+    if claimed > max(allowed, MAX_CLAIM):
         raise FileFormatError(f"{where} claims {claimed:,} bytes and stores {stored:,}; refused.")
+    return min(allowed, claimed)
 
 
 def map_dataset(dataset: h5py.Dataset, path: Path) -> NDArray[Any]:

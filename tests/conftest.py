@@ -14,6 +14,13 @@ import pytest
 FASHION = Path("/usr/share/datasets/fashion-mnist")
 
 
+def pytest_addoption(parser):
+    """Add the options of the campaigns of faults."""
+    group = parser.getgroup("faults")
+    group.addoption("--campaign", action="store_true", help="all cases instead of a few")
+    group.addoption("--faults-seed", type=int, default=1, help="the seed of the cases")
+
+
 @pytest.fixture(scope="session")
 def fashion_dir() -> Path:
     """The folder of Fashion-MNIST's four files."""

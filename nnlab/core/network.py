@@ -7,6 +7,7 @@ a penalty, a checkpoint, a norm or an all-reduce is one array operation, whateve
 
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,9 @@ import numpy as np
 from nnlab.core.layer import Array, Layer
 from nnlab.core.layers import LAYERS
 from nnlab.randomness import generator
+
+# Far beyond any perceptron; what a damaged or hostile file asks for has a limit.
+MOST_LAYERS = 1_000
 
 
 class Network:
@@ -53,14 +57,28 @@ class Network:
         self.initialize()
 
     @classmethod
-    def from_spec(cls, spec: dict[str, Any], seed: int = 0, dtype: Any = np.float32) -> "Network":
+    def from_spec(
+        cls,
+        spec: dict[str, Any],
+        seed: int = 0,
+        dtype: Any = np.float32,
+        most: int | None = None,
+    ) -> "Network":
         """Build the network that `spec` described, with fresh weights.
 
+        Args:
+            spec: as `spec` returned it.
+            seed: as for the class.
+            dtype: as for the class.
+            most: refuse a network of more parameters, before any memory is taken for them.
+
         Raises:
-            ValueError: an unknown layer or arguments that it does not take.
+            ValueError: an unknown layer or arguments that it does not take, or too many of them.
         """
         layers: list[Layer] = []
         width = int(spec["inputs"])
+        if len(spec["layers"]) > MOST_LAYERS:
+            raise ValueError(f"it has more than {MOST_LAYERS:,} layers")
         for entry in spec["layers"]:
             arguments = dict(entry)
             kind = arguments.pop("kind")
@@ -72,6 +90,10 @@ class Network:
                 raise ValueError(f"layer {kind!r} does not take {arguments}") from error
             layers.append(layer)
             width = layer.outputs
+        declared = [parameter for layer in layers for parameter in layer.parameters().values()]
+        size = sum(prod(parameter.shape) for parameter in declared)
+        if most is not None and size > most:
+            raise ValueError(f"it has {size:,} parameters, of which {most:,} are stored")
         return cls(layers, seed, dtype)
 
     def spec(self) -> dict[str, Any]:

@@ -55,8 +55,11 @@ class TrainedNetwork:
             raise InputError(f"{run.path} is a run of kind {run.kind}, not a trained network.")
         standardization = load_standardization(run)
         prefix = "best/weights" if "best" in run.attributes else "weights"
+        stored = sum(a.size for path, a in run.arrays.items() if path.startswith(f"{prefix}/"))
         try:
-            network = Network.from_spec(run.spec["network"], dtype=dtype or run.config["dtype"])
+            network = Network.from_spec(
+                run.spec["network"], dtype=dtype or run.config["dtype"], most=stored
+            )
             load_network(network, run, prefix)
             loss = loss_from_spec(run.spec["loss"])
         except (KeyError, ValueError, TypeError, IndexError, AttributeError) as error:

@@ -8,6 +8,7 @@ import sys
 import h5py
 import numpy as np
 import pytest
+from hostile_hdf5 import HARMS, LIES_OF_RUNS, SECRET, make_secret
 
 from nnlab.errors import FileFormatError, InputError
 from nnlab.runs import container, open_run
@@ -83,120 +84,25 @@ def test_a_pipe_is_refused_at_once(tmp_path):
         open_run(tmp_path / "pipe")
 
 
-def _soft_link(file, _):
-    file["link"] = h5py.SoftLink("/weights")
+# The other lies are told of networks, which this run does not have.
+LIES = ("class_names_missing", "config_is_a_list", "config_is_deep", "config_is_a_long_number")
 
 
-def _external_link(file, folder):
-    file["link"] = h5py.ExternalLink(str(folder / "secret.h5"), "/data")
-
-
-def _external_data(file, folder):
-    file.create_dataset("raw", (16,), "u1", external=[(str(folder / "secret.h5"), 0, 16)])
-
-
-def _virtual_data(file, folder):
-    layout = h5py.VirtualLayout((4,), "f8")
-    layout[:] = h5py.VirtualSource(str(folder / "secret.h5"), "data", (4,))
-    file.create_virtual_dataset("virtual", layout)
-
-
-def _variable_text(file, _):
-    file.create_dataset("text", data="abc", dtype=h5py.string_dtype())
-
-
-def _variable_attribute(file, _):
-    file["weights"].attrs["note"] = "of variable length"
-
-
-def _variable_root_attribute(file, _):
-    file.attrs["kind"] = "network"
-
-
-def _variable_format(file, _):
-    file.attrs["nnlab_format"] = "run"
-
-
-def _variable_version(file, _):
-    file.attrs["format_version"] = "1"
-
-
-def _compound(file, _):
-    file["pairs"] = np.zeros(2, [("a", "i4"), ("b", "f4")])
-
-
-def _reference(file, _):
-    file.create_dataset("reference", data=file["weights"].ref, dtype=h5py.ref_dtype)
-
-
-def _circle(file, _):
-    file["weights/again"] = file["/"]
-
-
-def _two_names(file, _):
-    file["copy"] = file["weights/00_linear/W"]
-
-
-def _depth(file, _):
-    file.create_group("a/" * 12)
-
-
-def _named_type(file, _):
-    file["type"] = np.dtype("f8")
-
-
-def _petabytes(file, _):
-    file.create_dataset("huge", (2**49,), "f8")
-
-
-def _many_claims(file, _):
-    for index in range(40):  # each below the limit of one data set, together 2.5 GB
-        file.create_dataset(f"claims/{index}", (2**23,), "f8")
-
-
-def _inflation(file, _):
-    file.create_dataset("bomb", data=np.zeros(2**24, "u1"), compression="gzip", chunks=(2**22,))
-
-
-def _class_names_missing(file, _):
-    del file["classes"]
-
-
-def _config_is_a_list(file, _):
-    del file["config"]
-    file.create_dataset("config", data=np.array(b"[1]", "S3"))
-
-
-def _config_is_deep(file, _):
-    del file["config"]
-    file.create_dataset("config", data=np.array(b"[" * 100_000, "S100000"))
-
-
-HOSTILE = [
-    _soft_link, _external_link, _external_data, _virtual_data, _variable_text, _variable_attribute,
-    _variable_root_attribute, _variable_format, _variable_version, _compound, _reference, _circle,
-    _two_names, _depth, _named_type, _petabytes, _many_claims, _inflation, _class_names_missing,
-    _config_is_a_list, _config_is_deep,
-]  # fmt: skip
-
-
-@pytest.mark.parametrize("harm", HOSTILE, ids=lambda harm: harm.__name__[1:])
+@pytest.mark.parametrize("harm", [*HARMS, *LIES])
 def test_a_hostile_file_with_a_right_digest_is_refused(make_run, tmp_path, harm):
-    secret = tmp_path / "secret.h5"
-    with h5py.File(secret, "w") as file:
-        file["data"] = np.arange(4.0)
-    content = secret.read_bytes()
+    make_secret(tmp_path)
+    content = (tmp_path / SECRET).read_bytes()
     run = make_run()
 
     def fill(file):
         run._fill(file)
-        harm(file, tmp_path)
+        {**HARMS, **LIES_OF_RUNS}[harm](file, tmp_path)
 
     path = tmp_path / "run.h5"
     path.write_bytes(container.build(fill))
     container.check_seal(path, path.read_bytes())  # the digest is right
     refused(path, r"refused|damaged|nested too deeply")
-    assert secret.read_bytes() == content
+    assert (tmp_path / SECRET).read_bytes() == content
 
 
 MUTATE = """
