@@ -7,6 +7,8 @@ TYPES := .venv-types
 BENCH := .venv-bench
 # Tests run side by side; one thread each keeps them from waiting for one another.
 TEST_WORKERS ?= 2
+# What the campaign of faults draws its cases with.
+SEED ?= 1
 # A data file of photographs for the benchmark of the nearest neighbours.
 PHOTOS ?=
 # setuptools greets every editable install with a banner that a newcomer would take for a fault.
@@ -15,12 +17,15 @@ INSTALL_HERE = PYTHONWARNINGS=ignore $(BIN)/python $(INSTALL)
 PYTEST = OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(TEST_WORKERS) --dist loadgroup
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow test-wheel test-oracle test-network campaign-network test-all lint format types bench clean
+.PHONY: help demo test test-slow test-wheel test-oracle test-network campaign-network \
+	test-faults campaign test-all lint format types bench clean
 
 help:
 	@echo 'make demo         prepare images, train, evaluate, compare: the main job in two minutes'
 	@echo 'make test         the tests, at most five minutes'
 	@echo 'make test-all     all tests: also the slow ones, the wheel, and against PyTorch'
+	@echo 'make test-faults  kills, faulty disks, hostile files: some cases, four minutes at most'
+	@echo 'make campaign     the same, all cases; SEED=2 draws others'
 	@echo 'make campaign-network   downloads under 200 mixtures of faults of a server'
 	@echo 'make lint         ruff: rules and format        make format   put the format right'
 	@echo 'make types        mypy on the installed package'
@@ -31,10 +36,18 @@ demo: $(VENV)/.installed
 	PATH="$(CURDIR)/$(BIN):$$PATH" sh examples/demo.sh
 
 test: $(VENV)/.installed-test
-	$(PYTEST) -m "not slow and not wheel and not oracle and not network"
+	$(PYTEST) -m "not slow and not wheel and not oracle and not network and not faults \
+		and not slurm"
 
 test-slow: $(VENV)/.installed-test
 	$(PYTEST) -m slow
+
+# Kills, faults and hostile files: some cases in CI, all of them in the campaign.
+test-faults: $(VENV)/.installed-test
+	$(PYTEST) -m faults tests/faults
+
+campaign: $(VENV)/.installed-test
+	$(PYTEST) -m faults tests/faults --campaign --faults-seed $(SEED)
 
 test-wheel: $(VENV)/.installed-test
 	$(PYTEST) -m wheel
@@ -49,7 +62,7 @@ test-network: $(VENV)/.installed-test
 campaign-network: $(VENV)/.installed-test
 	NNLAB_SCHEDULES=200 $(PYTEST) -m network
 
-test-all: test test-slow test-wheel test-oracle test-network
+test-all: test test-slow test-wheel test-oracle test-network test-faults
 
 lint: $(VENV)/.installed-lint
 	$(BIN)/ruff check .

@@ -38,8 +38,10 @@ def refuse_existing(path: Path, force: bool, *sources: Path) -> None:
     # Now, and not after the hours that its content takes to compute.
     probe = path.with_name(f"{path.name}.{secrets.token_hex(8)}.tmp")
     try:
-        os.close(os.open(probe, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
-        probe.unlink(missing_ok=True)  # whoever writes the file meanwhile removes it, too
+        try:
+            os.close(os.open(probe, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
+        finally:
+            probe.unlink(missing_ok=True)  # whoever writes the file meanwhile removes it, too
     except OSError as error:
         raise InputError(
             f"cannot write {path}: {error.strerror or error}; choose another place with -o."

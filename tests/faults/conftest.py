@@ -24,10 +24,15 @@ def pytest_generate_tests(metafunc):
 
 
 @pytest.fixture
-def rng(request):
+def rng(request, seed):
     """The randomness of one case: a function of the seed and of the name of the test alone."""
-    seed = request.config.getoption("--faults-seed")
     return random.Random(f"{seed} {request.node.name}")
+
+
+@pytest.fixture
+def seed(request):
+    """What the cases are drawn with."""
+    return request.config.getoption("--faults-seed")
 
 
 @pytest.fixture

