@@ -17,13 +17,13 @@ INSTALL_HERE = PYTHONWARNINGS=ignore $(BIN)/python $(INSTALL)
 PYTEST = OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(TEST_WORKERS) --dist loadgroup
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow test-wheel test-oracle test-network campaign-network \
+.PHONY: help demo test test-slow test-wheel test-oracle test-browser test-network campaign-network \
 	test-faults campaign test-all lint format types bench clean
 
 help:
 	@echo 'make demo         prepare images, train, evaluate, compare: the main job in two minutes'
 	@echo 'make test         the tests, at most five minutes'
-	@echo 'make test-all     all tests: also the slow ones, the wheel, and against PyTorch'
+	@echo 'make test-all     all tests: also slow ones, the wheel, PyTorch, a browser'
 	@echo 'make test-faults  kills, faulty disks, hostile files: some cases, four minutes at most'
 	@echo 'make campaign     the same, all cases; SEED=2 draws others'
 	@echo 'make campaign-network   downloads under 200 mixtures of faults of a server'
@@ -37,7 +37,7 @@ demo: $(VENV)/.installed
 
 test: $(VENV)/.installed-test
 	$(PYTEST) -m "not slow and not wheel and not oracle and not network and not faults \
-		and not slurm"
+		and not slurm and not browser"
 
 test-slow: $(VENV)/.installed-test
 	$(PYTEST) -m slow
@@ -55,6 +55,9 @@ test-wheel: $(VENV)/.installed-test
 test-oracle: $(VENV)/.installed-oracle
 	$(PYTEST) -m oracle
 
+test-browser: $(VENV)/.installed-browser
+	$(PYTEST) -m browser
+
 # Downloads under mixtures of a server's faults: 40 in CI, 200 in the campaign.
 test-network: $(VENV)/.installed-test
 	$(PYTEST) -m network
@@ -62,7 +65,7 @@ test-network: $(VENV)/.installed-test
 campaign-network: $(VENV)/.installed-test
 	NNLAB_SCHEDULES=200 $(PYTEST) -m network
 
-test-all: test test-slow test-wheel test-oracle test-network test-faults
+test-all: test test-slow test-wheel test-oracle test-browser test-network test-faults
 
 lint: $(VENV)/.installed-lint
 	$(BIN)/ruff check .
@@ -105,8 +108,8 @@ $(VENV)/.installed-%: $(VENV)/.installed
 	$(INSTALL_HERE) -e '.[$*]'
 	touch $@
 
-# The oracle's tests are tests: they need both.
-$(VENV)/.installed-oracle: $(VENV)/.installed-test
+# Tests against PyTorch and in a browser are tests: they need both.
+$(VENV)/.installed-oracle $(VENV)/.installed-browser: $(VENV)/.installed-test
 
 $(BENCH)/.installed: $(BENCH)/.made pyproject.toml benchmarks/requirements.txt
 	PYTHONWARNINGS=ignore $(BENCH)/bin/python $(INSTALL) -e . -r benchmarks/requirements.txt

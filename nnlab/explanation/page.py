@@ -184,23 +184,23 @@ def _gradient_chart(e: NetworkExplanation) -> Any:
     layers = e.backward
     if len(layers) < 3 or layers[0].incoming == 0:
         return None
-    names = [f"after {layer.name}" for layer in layers]
+    names = [layer.name for layer in layers]
     norms = [layer.incoming for layer in layers]
     alt = (
         f"The gradient's norm layer by layer, on a logarithmic scale: {number(norms[0])} at the "
         f"scores, {number(norms[-1])} after the first layer"
     )
-    with pages.chart(alt, width=480, height=60 + 17 * len(layers)) as drawn:
+    with pages.chart(alt, height=60 + 19 * len(layers)) as drawn:
         axes = drawn.axes()
         places = np.arange(len(layers))
-        positive = [max(norm, 1e-300) for norm in norms]
+        positive = [max(norm, 1e-12 * norms[0]) for norm in norms]
         squashing = [layer.slope_mean is not None for layer in layers]
         axes.plot(positive, places, color=FAINT, zorder=1)
         axes.scatter(
             positive, places, zorder=2, s=26,
             color=[pages.SERIES[0] if is_activation else ALERT for is_activation in squashing],
         )  # fmt: skip
-        axes.set_xscale("log")
+        drawn.logarithmic(axes, "x")
         axes.set_yticks(places, names)
         axes.invert_yaxis()
         axes.set_xlabel("norm of the gradient")

@@ -84,6 +84,16 @@ class Chart:
         """Return the one pair of axes, made with the options of ``Figure.add_subplot``."""
         return self.figure.add_subplot(**options)
 
+    def logarithmic(self, axes: Any, which: str) -> None:
+        """Make the ``"x"`` or ``"y"`` axis logarithmic, its ticks written as plain numbers."""
+        from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+
+        axes.set(**{f"{which}scale": "log"})
+        axis = getattr(axes, f"{which}axis")
+        axis.set_major_locator(LogLocator(numticks=6))
+        axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+        axis.set_minor_formatter(NullFormatter())
+
 
 @contextmanager
 def chart(alt: str, width: int = WIDTH, height: int = HEIGHT) -> Iterator[Chart]:
@@ -93,7 +103,8 @@ def chart(alt: str, width: int = WIDTH, height: int = HEIGHT) -> Iterator[Chart]
 
     Args:
         alt: what the chart shows, in words: what a reader would miss without it.
-        width: in CSS pixels, where there is room for it.
+        width: in CSS pixels, where there is room for it; a wider chart has smaller letters on a
+            phone.
         height: the same.
     """
     import matplotlib as mpl

@@ -181,3 +181,13 @@ def test_a_page_asks_the_network_for_nothing_and_allows_no_script():
     assert "default-src 'none'" in page
     assert not re.findall(r"(?:src|href)=\"(?!data:|#)", page)
     assert "<script" not in page
+
+
+def test_a_logarithmic_axis_has_plain_numbers():
+    with pages.chart("powers") as drawn:
+        axes = drawn.axes()
+        axes.plot([1, 2, 3], [1e-3, 1.0, 1e3])
+        drawn.logarithmic(axes, "y")
+    texts = Texts(str(drawn.svg)).texts
+    assert {"0.001", "0.1", "10", "1000"} <= set(texts)
+    assert not [text for text in texts if "$" in text]
