@@ -17,7 +17,7 @@ INSTALL_HERE = PYTHONWARNINGS=ignore $(BIN)/python $(INSTALL)
 PYTEST = OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(TEST_WORKERS) --dist loadgroup
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow test-wheel test-oracle test-browser test-network campaign-network \
+.PHONY: help demo test test-slow test-wheel test-oracle test-sweep test-browser test-network campaign-network \
 	test-faults campaign test-all lint format types bench clean
 
 help:
@@ -37,7 +37,7 @@ demo: $(VENV)/.installed
 
 test: $(VENV)/.installed-test
 	$(PYTEST) -m "not slow and not wheel and not oracle and not network and not faults \
-		and not slurm and not browser"
+		and not slurm and not browser and not sweep"
 
 test-slow: $(VENV)/.installed-test
 	$(PYTEST) -m slow
@@ -48,6 +48,8 @@ test-faults: $(VENV)/.installed-test
 
 campaign: $(VENV)/.installed-test
 	$(PYTEST) -m faults tests/faults --campaign --faults-seed $(SEED)
+test-sweep: $(VENV)/.installed-test
+	$(PYTEST) -m sweep
 
 test-wheel: $(VENV)/.installed-test
 	$(PYTEST) -m wheel
@@ -65,7 +67,7 @@ test-network: $(VENV)/.installed-test
 campaign-network: $(VENV)/.installed-test
 	NNLAB_SCHEDULES=200 $(PYTEST) -m network
 
-test-all: test test-slow test-wheel test-oracle test-browser test-network test-faults
+test-all: test test-slow test-wheel test-oracle test-browser test-network test-faults test-sweep
 
 lint: $(VENV)/.installed-lint
 	$(BIN)/ruff check .

@@ -27,6 +27,9 @@ COMMANDS: dict[str, dict[str, Command]] = {
         "eval": Command("eval", "Measure a trained model on a data split."),
         "predict": Command("predict", "Classify image files."),
     },
+    "Searching": {
+        "sweep": Command("sweep", "Search for the best settings, on one machine or on many."),
+    },
     "Looking inside": {
         "explain": Command("explain", "Show the whole way of one image, forward and back."),
         "runs": Command("runs", "Compare runs in one table."),

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from nnlab.cli.options import AsJson, Force, Root, Threads
+from nnlab.cli.options import GENERAL, AsJson, Force, Root, Threads
 from nnlab.cli.output import Output, percent
 from nnlab.cli.settings_options import resolve_settings, with_settings
 
@@ -71,6 +71,15 @@ def command(
     ] = False,
     force: Force = False,
     root: Root = None,
+    events: Annotated[
+        bool,
+        typer.Option(
+            "--events",
+            help="Print one JSON line an epoch on stdout, before the result; stop with a "
+            "checkpoint when nobody reads them any more.",
+            rich_help_panel=GENERAL,
+        ),
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Train a softmax classifier, a linear SVM or an MLP.
@@ -94,6 +103,7 @@ def command(
     """
     from nnlab import machine
     from nnlab.atomic import refuse_existing
+    from nnlab.cli.events import EventStream
     from nnlab.cli.signals import stop_on_signals
     from nnlab.datasets import find_data, open_data
     from nnlab.errors import InputError
@@ -121,13 +131,14 @@ def command(
             time_limit = around.get("time_limit")
         if checkpoint_every is None:
             checkpoint_every = around.get("checkpoint_every", "5m")
+        stream = EventStream() if events else None
         plan = Plan(
             output=path,
             command=["nnlab", *sys.argv[1:]],
             resume=resume,
             force=force,
             threads=workers,
-            stop=stop,
+            stop=stop if stream is None else stream.stop_without_reader(stop),
             **_limits(time_limit, out),
             **_checkpoints(checkpoint_every),
         )
@@ -143,7 +154,7 @@ def command(
         # Closed at once, whatever ends the walk: the claim to the run file goes with it.
         steps = train(chosen, training, plan.later(monotonic() - began))
         with contextlib.closing(steps):
-            record = _show(steps, out, chosen, training.name, stop)
+            record = _show(steps, out, chosen, training.name, stop, stream)
         out.result(record)
 
 
@@ -180,7 +191,9 @@ def _checkpoints(text: Any) -> dict[str, Any]:
     return {"checkpoint_seconds": _seconds(text, "--checkpoint-every")}
 
 
-def _show(events: Any, out: Output, settings: Any, data: str, stop: Any) -> dict[str, Any]:
+def _show(
+    events: Any, out: Output, settings: Any, data: str, stop: Any, stream: Any
+) -> dict[str, Any]:
     from nnlab.cli.progress import Progress
     from nnlab.training.durations import format_duration
     from nnlab.training.session import CheckpointWarning, Finished, Started
@@ -197,6 +210,8 @@ def _show(events: Any, out: Output, settings: Any, data: str, stop: Any) -> dict
                 case EpochDone():
                     progress.epoch(event.epoch)
                     progress.write(_epoch_line(event))
+                    if stream is not None:
+                        stream.epoch(event.epoch, event.epochs, event.record)
                     _warn(progress, event.warnings)
                 case CheckpointWarning():
                     progress.write(f"warning: {event.reason}")

@@ -50,6 +50,7 @@ ALLOWED = {
     "nnlab.pages": (*BASE, "nnlab.pages"),
     "nnlab.runs": (*BASE, "nnlab.runs"),
     "nnlab.training": (*BASE, "nnlab.core", "nnlab.runs", "nnlab.training"),
+    "nnlab.sweep": (*BASE, "nnlab.runs", "nnlab.training", "nnlab.sweep"),
     "nnlab.explanation": (
         *BASE,
         "nnlab.core",

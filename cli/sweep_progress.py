@@ -1,0 +1,125 @@
+"""Progress of a sweep on stderr: one bar for all its runs, and a line for each that ends."""
+
+import sys
+from time import monotonic
+from typing import Any
+
+from nnlab.cli.sweep_tables import metric_text, point_text
+from nnlab.sweep.results import overview
+from nnlab.sweep.study import Study
+from nnlab.sweep.trials import DONE, FINAL, Task, Trials
+from nnlab.sweep.worker import Began, Ended, Epoch, Idle
+from nnlab.training.durations import format_duration
+
+# Without a terminal long runs say that they live, at most so often.
+HEARTBEAT_SECONDS = 60.0
+# Other workers' results appear in the bar so often.
+RECOUNT_SECONDS = 2.0
+
+
+class SweepProgress:
+    """The runs of a study; use it as a context."""
+
+    def __init__(self, study: Study, trials: Trials) -> None:
+        self._study = study
+        self._trials = trials
+        self._bar: Any = None
+        self._running: dict[str, tuple[int, int]] = {}
+        self._last = self._counted = monotonic()
+        self._finished = 0
+        self._total: int | None = None
+
+    def __enter__(self) -> "SweepProgress":
+        self._count()
+        if sys.stderr.isatty():
+            from tqdm import tqdm
+
+            self._bar = tqdm(
+                total=self._total,
+                initial=self._finished,
+                unit="run",
+                leave=False,
+                dynamic_ncols=True,
+                bar_format="{l_bar}{bar}| {n:.1f}/{total_fmt} [{elapsed}<{remaining}{postfix}]"
+                if self._total
+                else None,
+            )
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._bar is not None:
+            self._bar.close()
+
+    def state(self) -> str:
+        """Say how far the study is."""
+        self._count()
+        of = "" if self._total is None else f" of {self._total}"
+        return f"{self._finished}{of} runs are finished"
+
+    def show(self, event: Any) -> None:
+        """Show what has happened."""
+        match event:
+            case Began(task, standing, notice):
+                self._running[_name(task)] = (standing.epoch, 0)
+                if notice:
+                    self.write(f"note: {notice}")
+                if standing.epoch or standing.steps:
+                    self.write(f"{_name(task)} goes on after {standing.epoch} epochs")
+            case Epoch(task, record):
+                self._running[_name(task)] = (int(record["epoch"]), int(record["epochs"]))
+            case Ended(task, standing):
+                self._running.pop(_name(task), None)
+                if standing.state in FINAL:
+                    self._finished += 1
+                self.write(self._line(task, standing))
+            case Idle(others):
+                self.write(
+                    f"nothing is left but {others} runs of other workers; waiting whether one has "
+                    "to be taken over (--no-wait does not)"
+                )
+        self._draw()
+
+    def _line(self, task: Task, standing: Any) -> str:
+        of = "" if self._total is None else f"/{self._total}"
+        text = f"[{self._finished}{of}] {_name(task)}  {point_text(task.point)}  {standing.state}"
+        if standing.state == DONE:
+            value = metric_text(self._study, standing.value(self._study.metric))
+            text += f", {self._study.metric} {value}, {format_duration(standing.seconds)}"
+        return text + (f": {standing.reason}" if standing.reason else "")
+
+    def _draw(self) -> None:
+        now = monotonic()
+        if self._bar is None:
+            if now - self._last >= HEARTBEAT_SECONDS and self._running:
+                self._last = now
+                self.write("running: " + self._texts())
+            return
+        if now - self._counted >= RECOUNT_SECONDS:
+            self._count()
+        parts = sum(done / epochs for done, epochs in self._running.values() if epochs)
+        self._bar.set_postfix_str(self._texts(), refresh=False)
+        self._bar.n = self._finished + parts
+        self._bar.refresh()
+
+    def _texts(self) -> str:
+        return ", ".join(
+            f"{name} {done}/{epochs or '?'}" for name, (done, epochs) in self._running.items()
+        )
+
+    def _count(self) -> None:
+        found = overview(self._trials)
+        self._finished = sum(found.runs[state] for state in FINAL)
+        self._total = found.total
+        self._counted = monotonic()
+
+    def write(self, text: str) -> None:
+        """Print a line above the bar."""
+        self._last = monotonic()
+        if self._bar is not None:
+            self._bar.write(text, file=sys.stderr)
+        else:
+            print(text, file=sys.stderr, flush=True)  # noqa: T201
+
+
+def _name(task: Task) -> str:
+    return task.run.stem
