@@ -14,6 +14,8 @@ EXIT_INTERRUPTED = 130
 # What `train` answers with a checkpoint; see `nnlab.cli.signals`.
 STOPPING = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)
 
+SWEEPING = (("sweep", "run"), ("sweep", "work"))
+
 # What arrived before the command was ready to answer; `nnlab.cli.signals` looks here first.
 arrived: list[int] = []
 
@@ -22,9 +24,9 @@ def listen(arguments: Sequence[str]) -> None:
     """Answer signals until the command itself does.
 
     Args:
-        arguments: of the command line; `train` answers all of its signals, the others Ctrl-C.
+        arguments: of the command line; what trains answers all of its signals, the others Ctrl-C.
     """
-    training = "train" in arguments[:2]
+    training = "train" in arguments[:2] or tuple(arguments[:2]) in SWEEPING
     for number in STOPPING if training else (signal.SIGINT,):
         # A shell starts its background jobs with Ctrl-C ignored.
         if signal.getsignal(number) != signal.SIG_IGN:

@@ -51,6 +51,8 @@ class LazyGroup(TyperGroup):
             return None
         module = import_module(f"nnlab.cli.{entry.module}")
         if hasattr(module, "app"):
+            for own in module.app.registered_commands:
+                own.help = _unwrapped(own.callback.__doc__ or "")
             return typer.main.get_command(module.app)
         app = typer.Typer(add_completion=False, rich_markup_mode="rich")
         app.command(cmd_name, help=_unwrapped(module.command.__doc__ or ""))(module.command)

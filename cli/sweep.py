@@ -24,13 +24,18 @@ app = typer.Typer(
     "nnlab sweep best lr.toml --top 5",
 )
 
+# Before a batch job ends, its trials are told to save.
+SAVING_SECONDS = 60.0
+
 StudyFile = Annotated[
     Path, typer.Argument(metavar="STUDY.toml", help="The study.", show_default=False)
 ]
 TimeLimit = Annotated[
     str | None,
     typer.Option(
-        metavar="TIME", help="Stop after so long with checkpoints, such as 90s, 5m, 1h30m."
+        metavar="TIME",
+        help="Stop after so long with checkpoints, such as 90s, 5m, 1h30m; auto: before the "
+        "batch job ends. \\[default: auto where the job says when it ends, else none]",
     ),
 ]
 Storage = Annotated[
@@ -126,26 +131,37 @@ def _work(
     from nnlab.sweep.study import read_study
     from nnlab.sweep.trials import forget_failures
     from nnlab.sweep.worker import Plan, Worker
-    from nnlab.training.durations import parse_duration
 
     out = Output(as_json)
-    limit = None if time_limit is None else parse_duration(time_limit, "--time-limit")
-    study = read_study(path, storage)
-    with open_data(find_data(study.data, root, out.note)) as file:
-        data = DataSource(file.path.resolve(), file.checksum)
-    source = open_source(study, data)
-    if retry:
-        out.note(f"{forget_failures(source.trials)} failed runs are begun anew")
-    with stop_on_signals() as stop, SweepProgress(study, source.trials) as progress:
-        plan = Plan(slots, threads, stop, limit, wait)
-        try:
-            for event in Worker(study, data, source, plan).run():
-                progress.show(event)
-        except InterruptedRunError as error:
-            raise InterruptedRunError(
-                f"{error}; {progress.state()}: the same command goes on."
-            ) from None
-    _show_best(out, study, source.trials, top=1, at_end=True)
+    # Whatever arrives before the first trial stops the command at once.
+    with stop_on_signals(at_once=True) as stop:
+        study = read_study(path, storage)
+        with open_data(find_data(study.data, root, out.note)) as file:
+            data = DataSource(file.path.resolve(), file.checksum)
+        source = open_source(study, data)
+        if retry:
+            out.note(f"{forget_failures(source.trials)} failed runs are begun anew")
+        plan = Plan(slots, threads, stop, _limit(time_limit), wait)
+        with SweepProgress(study, source.trials) as progress:
+            stop.wait_for_boundaries()
+            try:
+                for event in Worker(study, data, source, plan).run():
+                    progress.show(event)
+            except InterruptedRunError as error:
+                raise InterruptedRunError(
+                    f"{error}; {progress.state()}: the same command goes on."
+                ) from None
+        _show_best(out, study, source.trials, top=1, at_end=True)
+
+
+def _limit(text: str | None) -> float | None:
+    """Return the seconds until the trials have to save: the user's, or those of the batch job."""
+    from nnlab import jobs
+    from nnlab.training.durations import parse_duration
+
+    if text == "auto" or (text is None and jobs.says_when_it_ends()):
+        return max(0.0, jobs.seconds_left() - SAVING_SECONDS)
+    return None if text is None else parse_duration(text, "--time-limit")
 
 
 @app.command("status")

@@ -1,0 +1,191 @@
+"""Optuna's trials shared by many workers: the mended journal, and what a storage must not lose."""
+
+import json
+import os
+import signal
+import time
+
+import pytest
+
+pytest.importorskip("optuna")
+
+import optuna
+
+from nnlab.errors import InputError
+from nnlab.sweep.folder import DataSource
+from nnlab.sweep.journal import open_journal
+from nnlab.sweep.opening import open_source
+from nnlab.sweep.study import read_study
+
+optuna.logging.set_verbosity(optuna.logging.ERROR)
+
+TPE = """
+data = "{data}"
+sampler = "tpe"
+trials = {trials}
+checkpoint-every = 15
+{head}
+[fixed]
+model = "mlp"
+hidden = "16"
+epochs = {epochs}
+val = 300
+[search]
+lr = {{ low = 1e-4, high = 1e-1, log = true }}
+dropout = {{ low = 0.0, high = 0.5 }}
+"""
+
+
+@pytest.fixture
+def study(fashion_file, tmp_path):
+    """Write a study that needs a storage."""
+
+    def write(trials=4, epochs=2, head="", name="tpe.toml"):
+        path = tmp_path / name
+        path.write_text(TPE.format(data=fashion_file, trials=trials, epochs=epochs, head=head))
+        return path
+
+    return write
+
+
+def test_a_torn_last_record_costs_that_record_alone(tmp_path):
+    whole = tmp_path / "whole.log"
+    study = optuna.create_study(storage=open_journal(whole), study_name="one")
+    for value in (1.0, 2.0):
+        study.tell(study.ask().number, value)
+    content = whole.read_bytes()
+    last = content.rstrip(b"\n").rindex(b"\n") + 1
+    for cut in range(last, len(content)):
+        torn = tmp_path / f"torn-{cut}.log"
+        torn.write_bytes(content[:cut])
+        again = optuna.load_study(storage=open_journal(torn), study_name="one")
+        again.tell(again.ask().number, 3.0)
+        # Whoever opens it next reads all of it, with Optuna's own class, too.
+        plain = optuna.storages.JournalStorage(
+            optuna.storages.journal.JournalFileBackend(str(torn))
+        )
+        values = [trial.value for trial in optuna.load_study(storage=plain, study_name="one").trials
+                  if trial.state.name == "COMPLETE"]  # fmt: skip
+        assert values[0] == 1.0
+        assert values[-1] == 3.0
+        kept = torn.with_name(torn.name + ".cut")
+        assert (kept.read_bytes() if cut > last else b"\n") == content[last:cut] + b"\n"
+
+
+def test_optuna_alone_loses_the_study_to_a_torn_record(tmp_path):
+    # What the mending is for; when this no longer fails, the mending can go.
+    path = tmp_path / "torn.log"
+    storage = optuna.storages.JournalStorage(optuna.storages.journal.JournalFileBackend(str(path)))
+    study = optuna.create_study(storage=storage, study_name="one")
+    path.write_bytes(path.read_bytes() + b'{"op_code": 4, "wor')
+    study.ask()
+    with pytest.raises(json.JSONDecodeError):
+        optuna.load_study(
+            storage=optuna.storages.JournalStorage(
+                optuna.storages.journal.JournalFileBackend(str(path))
+            ),
+            study_name="one",
+        ).ask()
+
+
+def test_a_trial_is_asked_for_once_and_no_more_than_there_should_be(study, tmp_path):
+    path = study(trials=3)
+    data = DataSource(tmp_path / "none.h5", "abc")
+    sources = [open_source(read_study(path), data) for _ in range(2)]
+    held = [source.take() for source in sources * 2]
+    assert sorted(item.task.trial for item in held if item) == [0, 1, 2]
+    assert held[3] is None
+    assert sources[1].others == 3
+    points = [item.task.point for item in held if item]
+    assert len({json.dumps(point) for point in points}) == 3
+    # The worker of trial 1 dies before its run has a file: another one goes on with trial 1.
+    held[1].claim.release()
+    again = sources[0].take()
+    assert (again.task.trial, again.task.point) == (1, held[1].task.point)
+    for item in (held[0], held[2], again):
+        item.claim.release()
+
+
+def test_a_name_that_the_storage_has_for_another_study_is_refused(study, tmp_path):
+    url = f"sqlite:///{tmp_path / 'shared.db'}"
+    one = study(head=f'folder = "one.sweep"\nstorage = "{url}"')
+    data = DataSource(tmp_path / "none.h5", "abc")
+    open_source(read_study(one), data)
+    open_source(read_study(one), data)
+    other = study(head=f'folder = "other.sweep"\nstorage = "{url}"')
+    with pytest.raises(InputError, match="has another study called tpe"):
+        open_source(read_study(other), data)
+    moved = study(head='folder = "one.sweep"')
+    with pytest.raises(InputError, match="its trials are shared in sqlite"):
+        open_source(read_study(moved), data)
+
+
+def test_a_storage_that_cannot_be_reached_is_one_line_without_its_password(study, tmp_path):
+    path = study(head='storage = "sqlite:////nowhere/at/all.db"')
+    with pytest.raises(InputError, match="the storage sqlite") as caught:
+        open_source(read_study(path), DataSource(tmp_path / "none.h5", "abc"))
+    assert "\n" not in str(caught.value)
+    path = study(head='storage = "nosuch://me:secret@host/db"', name="two.toml")
+    with pytest.raises(InputError) as caught:
+        open_source(read_study(path), DataSource(tmp_path / "none.h5", "abc"))
+    assert "secret" not in str(caught.value)
+
+
+@pytest.mark.sweep
+def test_workers_share_a_tpe_search_and_one_that_is_killed_loses_nothing(nnlab, start_nnlab, study):
+    path = study(trials=6, epochs=20)
+    folder = path.with_suffix(".sweep")
+    workers = [start_nnlab("sweep", "work", path) for _ in range(2)]
+    while len(list(folder.glob("trial-*.h5"))) < 2:
+        time.sleep(0.01)
+    os.kill(workers[0].pid, signal.SIGKILL)
+    _, said = workers[1].communicate(timeout=120)
+    assert workers[1].returncode == 0, said
+    assert "goes on after" in said
+    status = nnlab("sweep", "status", path, "--json").json
+    assert status["finished"]
+    assert status["runs"]["done"] == 6
+    stored = optuna.load_study(storage=open_journal(folder / "journal.log"), study_name="tpe")
+    assert [trial.state.name for trial in stored.trials] == ["COMPLETE"] * 6
+    values = {trial["trial"]: trial["value"] for trial in status["trials"]}
+    assert {trial.number: trial.value for trial in stored.trials} == values
+    best = nnlab("sweep", "best", path, "--json").json["best"]
+    assert best["value"] == stored.best_value
+
+
+@pytest.mark.sweep
+def test_a_worker_that_wakes_up_too_late_doubles_nothing(nnlab, start_nnlab, study):
+    path = study(trials=2, epochs=60)
+    folder = path.with_suffix(".sweep")
+    late = start_nnlab("sweep", "work", path)
+    while not (folder / "trial-00000.h5").exists():
+        time.sleep(0.01)
+    (train,) = map(int, open(f"/proc/{late.pid}/task/{late.pid}/children").read().split())
+    for pid in (late.pid, train):
+        os.kill(pid, signal.SIGSTOP)
+    for claim in folder.glob("*.claim"):  # as if nobody had touched it for six minutes
+        os.utime(claim, (time.time() - 360,) * 2)
+    done = nnlab("sweep", "work", path)
+    assert done.code == 0, done.stderr
+    before = {item: item.read_bytes() for item in folder.glob("trial-*.h5")}
+    for pid in (train, late.pid):
+        os.kill(pid, signal.SIGCONT)
+    _, said = late.communicate(timeout=60)
+    assert late.returncode == 0, said
+    assert "trial-00000  " in said
+    assert "done" not in said.split("trial-00000", 1)[1].split("\n")[0]
+    assert {item: item.read_bytes() for item in folder.glob("trial-*.h5")} == before
+    stored = optuna.load_study(storage=open_journal(folder / "journal.log"), study_name="tpe")
+    assert [trial.state.name for trial in stored.trials] == ["COMPLETE"] * 2
+
+
+@pytest.mark.sweep
+def test_a_pruner_gives_up_what_is_not_worth_going_on_with(nnlab, study):
+    path = study(trials=8, epochs=5, head='pruner = "median"')
+    assert nnlab("sweep", "run", path, "--workers", 1).code == 0
+    status = nnlab("sweep", "status", path, "--json").json
+    assert status["finished"]
+    assert status["runs"]["done"] + status["runs"]["pruned"] == 8
+    assert status["runs"]["pruned"] >= 1
+    pruned = [trial for trial in status["trials"] if trial["state"] == "pruned"]
+    assert "not better than others after" in pruned[0]["runs"][0]["reason"]
