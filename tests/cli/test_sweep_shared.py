@@ -4,6 +4,7 @@ import json
 import os
 import signal
 import time
+from pathlib import Path
 
 import pytest
 
@@ -160,7 +161,8 @@ def test_a_worker_that_wakes_up_too_late_doubles_nothing(nnlab, start_nnlab, stu
     late = start_nnlab("sweep", "work", path)
     while not (folder / "trial-00000.h5").exists():
         time.sleep(0.01)
-    (train,) = map(int, open(f"/proc/{late.pid}/task/{late.pid}/children").read().split())
+    children = Path(f"/proc/{late.pid}/task/{late.pid}/children").read_text()
+    (train,) = map(int, children.split())
     for pid in (late.pid, train):
         os.kill(pid, signal.SIGSTOP)
     for claim in folder.glob("*.claim"):  # as if nobody had touched it for six minutes
