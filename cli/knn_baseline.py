@@ -49,7 +49,7 @@ def command(
         typer.Option(
             metavar="F",
             help="Folds of the cross-validation that chooses k; 0 for none, then the first k is "
-            "the run's. \\[default: 5, and 0 where there is one k]",
+            "the run's. \\[default: the data's own folds, else 5; 0 where there is one k]",
             rich_help_panel=SEARCH,
         ),
     ] = None,
@@ -166,7 +166,8 @@ def command(
         if ledger is not None:
             check_ledger(metric, ledger, len(test[1]))
         with SearchProgress() as progress:
-            result = baseline(train, test, len(file.classes), settings, progress)
+            folds = file.split("train").folds
+            result = baseline(train, test, len(file.classes), settings, progress, folds)
         record = {"data": file.name, "split": split, **result.record()}
         words: list[str] = []
         if background or background_plot is not None:

@@ -160,7 +160,7 @@ def command(
 
 def _images(kind: Any, file: Any, split: str) -> Any:
     part = file.split(split)
-    return kind.of(part.images, part.labels)
+    return kind.of(part.images, part.labels, folds=part.folds)
 
 
 def _seconds(text: Any, option: str) -> float | None:

@@ -5,6 +5,8 @@ path. It writes the pixels to their rows of the file that it was given, and answ
 JSON. When the parent is gone, stdin ends, and with it the worker: none is ever left behind.
 """
 
+import contextlib
+import ctypes
 import json
 import os
 import signal
@@ -14,6 +16,8 @@ from itertools import pairwise
 from typing import Any, BinaryIO
 
 from nnlab.datasets.images import BadImageError, Rendering, render
+
+PR_SET_PDEATHSIG = 1
 
 
 @dataclass(frozen=True)
@@ -137,6 +141,7 @@ def receive_answer(stream: BinaryIO) -> Answer | None:
 
 def main() -> None:
     """Serve until stdin ends."""
+    _die_with_parent()
     # Ctrl-C and the like are the parent's to answer: it ends its workers.
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
@@ -154,6 +159,12 @@ def main() -> None:
         ]
         send_line(answers, asdict(decode_jobs(jobs, target)))
         answers.flush()
+
+
+def _die_with_parent() -> None:
+    """Let the kernel end this process when its parent is gone, not only when its work is."""
+    with contextlib.suppress(OSError, AttributeError):  # other systems than Linux
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def _pair(size: list[int] | None) -> tuple[int, int] | None:

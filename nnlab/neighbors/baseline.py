@@ -68,6 +68,7 @@ class KnnResult:
         settings: what was asked for.
         k: the chosen number of neighbours.
         cross_validation: how it was chosen; None without folds.
+        folds_of_data: the folds were the data's own.
         accuracy_by_k: accuracy on the tested split of every k tried.
         train_rows, test_rows: rows of the splits that were used; None for all.
         labels: (Q,) true classes of the tested images.
@@ -82,6 +83,7 @@ class KnnResult:
     settings: Settings
     k: int
     cross_validation: CrossValidation | None
+    folds_of_data: bool
     accuracy_by_k: dict[int, float]
     train_rows: Rows | None
     test_rows: Rows | None
@@ -108,6 +110,7 @@ class KnnResult:
             "k": self.k,
             "cross_validation": validation.record() if validation else {},
             "cross_validation_seconds": self.cross_validation_seconds,
+            "folds_of_data": self.folds_of_data,
             "train_images": self.train_count if self.train_rows is None else len(self.train_rows),
             "n": len(self.labels),
             "correct": int((self.predicted == self.labels).sum()),
@@ -163,6 +166,7 @@ def baseline(
     class_count: int,
     settings: Settings,
     progress: Progress | None = None,
+    fold_of: Rows | None = None,
 ) -> KnnResult:
     """Choose k by cross-validation on the training images, then classify the test images.
 
@@ -172,6 +176,8 @@ def baseline(
         class_count: K.
         settings: what to do.
         progress: called with (pairs compared, pairs in all), over both parts.
+        fold_of: (N,) the data's own fold of each training image. They are used where there is a
+            choice of k and no number of folds was asked for.
 
     Raises:
         InputError: settings that make no sense for these images.
@@ -179,6 +185,10 @@ def baseline(
     images, labels = train
     test_images, test_labels = test
     _check(settings)
+    if fold_of is not None and settings.folds is None and settings.effective_folds:
+        settings = replace(settings, folds=len(np.unique(fold_of)))
+    else:
+        fold_of = None
     folds = settings.effective_folds
     train_rows = training_rows(labels, settings.limit_train, settings.seed)
     test_rows = training_rows(test_labels, settings.limit_test, settings.seed)
@@ -204,7 +214,8 @@ def baseline(
         validation = cross_validate(
             images, labels, settings.ks, folds=folds, seed=settings.seed,
             class_count=class_count, metric=settings.metric, weights=settings.weights,
-            rows=train_rows, threads=settings.threads, progress=advance_validation,
+            rows=train_rows, fold_of=fold_of, threads=settings.threads,
+            progress=advance_validation,
         )  # fmt: skip
     k = validation.best if validation else settings.ks[0]
     between = time.perf_counter()
@@ -222,6 +233,7 @@ def baseline(
         settings=settings,
         k=k,
         cross_validation=validation,
+        folds_of_data=validation is not None and fold_of is not None,
         accuracy_by_k={n: float(np.mean(e[0] == used_labels)) for n, e in elected.items()},
         train_rows=train_rows,
         test_rows=test_rows,

@@ -78,6 +78,7 @@ def cross_validate(
     metric: str = "l1",
     weights: str = "uniform",
     rows: Rows | None = None,
+    fold_of: Rows | None = None,
     threads: int | None = None,
     progress: Progress | None = None,
 ) -> CrossValidation:
@@ -87,12 +88,13 @@ def cross_validate(
         images: (N, ...).
         labels: (N,) class indices.
         ks: the numbers of neighbours to try.
-        folds: how many parts, stratified by class.
+        folds: how many parts, stratified by class; what `fold_of` has, if it is given.
         seed: which image goes to which fold.
         class_count: K.
         metric: a name in `METRICS`.
         weights: a name in `WEIGHTS`.
         rows: use these rows only, ascending.
+        fold_of: (N,) the fold of each image, instead of dealing them.
         threads: how many to compute with.
         progress: called with (pairs compared, pairs in all).
 
@@ -100,7 +102,11 @@ def cross_validate(
         InputError: folds or a k that the number of images does not allow.
     """
     rows = np.arange(len(labels)) if rows is None else rows
-    fold_of = stratified_folds(labels[rows], folds, seed)
+    if fold_of is None:
+        fold_of = stratified_folds(labels[rows], folds, seed)
+    else:
+        fold_of = np.unique(fold_of[rows], return_inverse=True)[1]
+        folds = int(fold_of.max()) + 1
     sizes = np.bincount(fold_of, minlength=folds)
     smallest = len(rows) - int(sizes.max())
     if max(ks) > smallest:

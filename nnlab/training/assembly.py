@@ -1,6 +1,6 @@
 """From settings and images to a trainer: the one place where the parts are put together."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -50,6 +50,8 @@ def divide(settings: Settings, train: ImageSet, validation: ImageSet | None) -> 
         raise InputError("there are no images to train on.")
     notice = ""
     amount = settings.val
+    if settings.fold is not None:
+        train, validation = _by_fold(settings, train)
     if amount is None and validation is None:
         amount = DEFAULT_VALIDATION if len(train) >= 10 else 0.0
         notice = (
@@ -75,6 +77,22 @@ def divide(settings: Settings, train: ImageSet, validation: ImageSet | None) -> 
     if validation is not None and len(validation) == 0:
         validation = None
     return Division(train, validation, notice)
+
+
+def _by_fold(settings: Settings, train: ImageSet) -> tuple[ImageSet, ImageSet]:
+    """Let one of the data's folds validate, and the others train."""
+    if settings.val is not None:
+        raise InputError("--fold says which images validate; leave --val out.")
+    if train.folds is None:
+        raise InputError(
+            f"--fold {settings.fold}: the data has no folds; make them with nnlab preprocess "
+            "--folds K."
+        )
+    folds = train.folds[train.rows]
+    held_out = folds == settings.fold
+    if not held_out.any():
+        raise InputError(f"--fold {settings.fold}: the folds are 0 to {folds.max()}.")
+    return replace(train, rows=train.rows[~held_out]), replace(train, rows=train.rows[held_out])
 
 
 def make_network(

@@ -20,20 +20,25 @@ class ImageSet:
         images: (N, H, W, C) uint8; may be mapped from a file.
         labels: (N,) int64, from 0 to classes - 1.
         rows: which of the N belong to the set, in its order.
+        folds: (N,) the fold of each image, from 0; None without folds.
     """
 
     images: NDArray[np.uint8]
     labels: NDArray[np.int64]
     rows: Rows
+    folds: NDArray[np.int64] | None = None
 
     @classmethod
-    def of(cls, images: Any, labels: Any, rows: Rows | None = None) -> "ImageSet":
+    def of(
+        cls, images: Any, labels: Any, rows: Rows | None = None, folds: Rows | None = None
+    ) -> "ImageSet":
         """Make a set after checking its arrays.
 
         Args:
             images: (N, H, W, C) or (N, H, W), uint8.
             labels: (N,) whole numbers.
             rows: which rows; None for all.
+            folds: (N,) the fold of each image; None without folds.
 
         Raises:
             InputError: another type or shape, or lengths that differ.
@@ -58,7 +63,7 @@ class ImageSet:
         images = np.ascontiguousarray(images)
         if rows is None:
             rows = np.arange(len(images))
-        return cls(images, labels.astype(np.int64, copy=False), rows)
+        return cls(images, labels.astype(np.int64, copy=False), rows, folds)
 
     def check_labels(self, classes: int) -> None:
         """Check that every label names a class; compiled loops rely on it.

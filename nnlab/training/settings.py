@@ -139,6 +139,13 @@ class Settings:
         "val split, else a tenth of train]",
         check=NOT_NEGATIVE,
     )
+    fold: int | None = _setting(
+        None,
+        DATA,
+        "Validate on this fold of the file (see preprocess --folds), from 0, and train on the "
+        "others.",
+        check=COUNT_OR_NONE,
+    )
     limit_train: int | None = _setting(
         None, DATA, "Train on so many images, each class keeping its share.", check=COUNT
     )

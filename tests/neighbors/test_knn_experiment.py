@@ -257,3 +257,17 @@ def test_the_curve_over_the_bias_follows_the_data(small_fashion):
     points = bias_curve(make, Settings(ks=(1,)), (0.0, 1.0))
     assert [point.bias for point in points] == [0.0, 1.0]
     assert points[0].test < points[1].test == points[1].swapped
+
+
+def test_folds_of_the_data_choose_k_unless_a_number_of_folds_is_asked_for(small_fashion):
+    train, test = small_fashion
+    fold_of = np.arange(len(train[1])) % 3
+    own = baseline(train, test, 10, Settings(ks=(1, 3)), fold_of=fold_of)
+    assert own.folds_of_data
+    assert own.settings.folds == own.cross_validation.accuracy.shape[1] == 3
+    inside = np.flatnonzero(fold_of == 1)
+    alone = KNNClassifier(3).fit(np.delete(train[0], inside, 0), np.delete(train[1], inside))
+    right = np.mean(alone.predict(train[0][inside]) == train[1][inside])
+    assert own.cross_validation.accuracy[1, 1] == right
+    for settings in (Settings(ks=(1, 3), folds=2), Settings(ks=(3,))):
+        assert not baseline(train, test, 10, settings, fold_of=fold_of).folds_of_data

@@ -226,3 +226,21 @@ def test_any_number_of_epochs_can_be_asked_for(fashion):
             break
     np.testing.assert_array_equal(trainer.step_history["loss"][:130], losses)
     assert len(trainer.step_history["loss"]) < 300
+
+
+def test_a_fold_validates_and_the_others_train(fashion):
+    train, test = fashion
+    folds = np.arange(len(train)) % 5
+    dealt = ImageSet.of(train.images, train.labels, folds=folds)
+    division = divide(Settings(fold=2, limit_train=1000), dealt, None)
+    np.testing.assert_array_equal(division.validation.rows, np.arange(2, 3000, 5))
+    assert len(division.train) == 1000
+    assert not (folds[division.train.rows] == 2).any()
+    assert division.notice == ""
+    for images, settings, message in (
+        (train, {"fold": 0}, "the data has no folds; make them with nnlab preprocess --folds"),
+        (dealt, {"fold": 5}, "the folds are 0 to 4"),
+        (dealt, {"fold": 0, "val": 0.1}, "leave --val out"),
+    ):
+        with pytest.raises(InputError, match=message):
+            divide(Settings(**settings), images, test)
