@@ -33,6 +33,7 @@ COMMANDS: dict[str, dict[str, Command]] = {
     "Looking inside": {
         "explain": Command("explain", "Show the whole way of one image, forward and back."),
         "runs": Command("runs", "Compare runs in one table."),
+        "replay": Command("replay", "Make a step of a training again, and find where it diverged."),
         "gradcheck": Command("gradcheck", "Compare analytic with numerical gradients."),
         "doctor": Command("doctor", "Show what this machine gives nnlab to work with."),
     },

@@ -43,12 +43,20 @@ class Dropout(Layer):
         if not training:
             return x
         rows = len(x)
-        draws = self._draws[: x.size]
-        self.rng().random(out=draws, dtype=np.float32)
-        kept, mask = self._kept[:rows], self._mask[:rows]
-        np.greater_equal(draws.reshape(x.shape), self.rate, out=kept)
+        kept, mask = self.draw(rows), self._mask[:rows]
         np.multiply(kept, x.dtype.type(1.0 / (1.0 - self.rate)), out=mask)
         return np.multiply(x, mask, out=x if self._out is None else self._out[:rows])
+
+    def draw(self, rows: int) -> Array:
+        """Draw the mask of the step that the network has begun.
+
+        Returns:
+            (rows, inputs) bool, true for what stays on; a work array.
+        """
+        kept = self._kept[:rows]
+        draws = self._draws[: kept.size]
+        self.rng().random(out=draws, dtype=np.float32)
+        return np.greater_equal(draws.reshape(kept.shape), self.rate, out=kept)
 
     def backward(self, dout: Array) -> Array:
         """Return dout times the mask, or dout itself after a pass that dropped nothing."""

@@ -30,6 +30,23 @@ class Batch:
     share: NDArray[Any] | None = None
 
 
+@dataclass(frozen=True)
+class Seen:
+    """A batch as a person would look at it.
+
+    Attributes:
+        rows: (B,) which rows of the data.
+        images: (B, H, W, C) uint8, changed as augmentation changed them, mixtures included.
+        labels, partners, share: as in `Batch`.
+    """
+
+    rows: NDArray[np.int64]
+    images: NDArray[np.uint8]
+    labels: NDArray[np.int64]
+    partners: NDArray[np.int64] | None = None
+    share: NDArray[Any] | None = None
+
+
 class Batches:
     """The batches of every epoch: a function of (seed, epoch, step) and nothing else.
 
@@ -83,3 +100,20 @@ class Batches:
             return Batch(x, labels)
         partner, share = self._augmentation.mix(x, rng)
         return Batch(x, labels, labels[partner], share)
+
+    def seen(self, epoch: int, step: int) -> Seen:
+        """Return a past or future batch before its standardization, in arrays of its own."""
+        portion = self._shuffle.portion(epoch, step)
+        labels = self.images.labels[portion.rows]
+        pixels = portion.pixels[portion.places].reshape(-1, *self._shape)
+        if not self._augmentation:
+            return Seen(portion.rows.copy(), pixels, labels)
+        rng = generator(self._seed, "augment", epoch, step)
+        changed = self._augmentation.apply(pixels, rng).astype(np.float64)
+        partners = share = None
+        if self._augmentation.mixup:
+            # What is mixed linearly after standardization is mixed linearly before it.
+            partner, share = self._augmentation.mix(changed, rng)
+            partners = labels[partner]
+        images = np.rint(changed).clip(0, 255).astype(np.uint8)
+        return Seen(portion.rows.copy(), images, labels, partners, share)

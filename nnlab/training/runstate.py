@@ -79,6 +79,39 @@ def keep_for_replay(run: Run, before: Run | None) -> None:
     run.attributes["replay/optimizer"] = before.attributes["optimizer"]
 
 
+def before_divergence(run: Run) -> Run | None:
+    """Return what `keep_for_replay` kept as a run that `restore` takes; None if there is nothing.
+
+    Its best weights are not known any more; training on from it goes the same way all the same.
+    """
+    if "replay" not in run.attributes:
+        return None
+    prefix = "replay/"
+    progress = run.attributes["replay"] | {"best_epoch": 0}
+    done = int(progress["epoch"]) * int(progress["steps_per_epoch"]) + int(progress["step"])
+    steps, epochs, sampled = (run.history[series] for series in ("step", "epoch", "sampled"))
+    taken = sampled.get("step", np.empty(0)) < done
+    return Run(
+        kind=run.kind,
+        command=run.command,
+        config=run.config,
+        classes=run.classes,
+        spec=run.spec,
+        arrays={
+            name.removeprefix(prefix): array
+            for name, array in run.arrays.items()
+            if name.startswith((prefix, "good/"))
+        },
+        attributes={"progress": progress, "optimizer": run.attributes["replay/optimizer"]},
+        history={
+            "step": {name: values[:done] for name, values in steps.items()},
+            "epoch": {name: values[: int(progress["epoch"])] for name, values in epochs.items()},
+            "sampled": {name: values[taken] for name, values in sampled.items()},
+        },
+        path=run.path,
+    )
+
+
 def restore(trainer: Trainer, run: Run) -> None:
     """Bring a fresh trainer to the state that a run holds.
 
