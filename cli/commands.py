@@ -34,6 +34,7 @@ COMMANDS: dict[str, dict[str, Command]] = {
         "explain": Command("explain", "Show the whole way of one image, forward and back."),
         "runs": Command("runs", "Compare runs in one table."),
         "replay": Command("replay", "Make a step of a training again, and find where it diverged."),
+        "report": Command("report", "Make one page of curves, weights and mistakes of runs."),
         "gradcheck": Command("gradcheck", "Compare analytic with numerical gradients."),
         "doctor": Command("doctor", "Show what this machine gives nnlab to work with."),
     },

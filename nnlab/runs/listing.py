@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from nnlab.errors import FileFormatError, InputError
-from nnlab.runs import container
+from nnlab.runs import Run, container
 
 SUFFIX = ".h5"
 # What has a column of its own, follows from the data, or does not change the result.
@@ -138,6 +138,17 @@ def find_runs(paths: Sequence[Path], verify: bool = False) -> tuple[list[RunSumm
         except InputError as error:
             broken.append(Broken(path, str(error)))
     return rows, broken
+
+
+def summary_of(run: Run) -> RunSummary:
+    """Return a run that has been opened as a row of a listing.
+
+    Raises:
+        ValueError: it was never saved.
+    """
+    if run.path is None:
+        raise ValueError("a run without a file cannot be listed")
+    return _summary_row(run.path, run.summary())
 
 
 def splits_of(rows: Iterable[RunSummary]) -> list[str]:
