@@ -92,9 +92,10 @@ def command(
                 "checksum); name the right one as DATA."
             )
         parts = {
-            name: ImageSet.of(file.split(name).images, file.split(name).labels)
+            name: ImageSet.of(part.images, part.labels, folds=part.folds)
             for name in ("train", "val")
             if name in file.splits
+            for part in [file.split(name)]
         }
         replay = Replay(loaded, parts["train"], parts.get("val"))
         place = replay.place(step, epoch)

@@ -69,6 +69,15 @@ def command(
             rich_help_panel=RUN,
         ),
     ] = False,
+    dry_run: Annotated[
+        bool,
+        typer.Option(
+            "--dry-run",
+            help="Take a few steps, say what the training needs of memory, disk and time, and "
+            "write nothing.",
+            rich_help_panel=RUN,
+        ),
+    ] = False,
     force: Force = False,
     root: Root = None,
     events: Annotated[
@@ -97,19 +106,21 @@ def command(
 
     nnlab train fashion.h5 -o mlp.h5 --model mlp --hidden 512,256 --dropout 0.3 --epochs 20
 
+    nnlab train fashion.h5 --model mlp --hidden 512,256 --dry-run
+
     nnlab train --config mlp.h5 -o again.h5 --seed 1
 
     nnlab train photos.h5 -o 'run-{job}-{task}.h5' --model mlp --resume --time-limit 55m --json
     """
     from nnlab import machine
     from nnlab.atomic import refuse_existing
+    from nnlab.cli.dry_run import find_prepared, show
     from nnlab.cli.events import EventStream
     from nnlab.cli.signals import stop_on_signals
     from nnlab.datasets import find_data, open_data
     from nnlab.errors import InputError
     from nnlab.runs.naming import expand
-    from nnlab.training.images import ImageSet
-    from nnlab.training.session import Plan, TrainingData, train
+    from nnlab.training.session import Plan, train
 
     out = Output(as_json)
     # Whatever arrives before the first step stops the command at once; the result is told inside.
@@ -121,12 +132,16 @@ def command(
         output = output or around.get("output")
         if data is None:
             raise InputError("DATA is missing: name a data file or a known data set.")
+        workers = machine.thread_count(threads or around.get("threads"))
+        machine.limit_blas_threads(workers)
+        if dry_run:
+            file = stack.enter_context(open_data(find_prepared(str(data), root)))
+            show(chosen, _training_data(file), out)
+            return
         if output is None:
             raise InputError("the run file is missing: name it with -o RUN.h5.")
         path = expand(str(output), seed=chosen.seed, model=chosen.model)
         refuse_existing(path, force or resume, Path(str(data)).expanduser())
-        workers = machine.thread_count(threads or around.get("threads"))
-        machine.limit_blas_threads(workers)
         if time_limit is None:
             time_limit = around.get("time_limit")
         if checkpoint_every is None:
@@ -143,14 +158,7 @@ def command(
             **_checkpoints(checkpoint_every),
         )
         file = stack.enter_context(open_data(find_data(str(data), root, out.note)))
-        training = TrainingData(
-            name=file.name,
-            path=file.path.resolve(),
-            checksum=file.checksum,
-            classes=file.classes,
-            train=_images(ImageSet, file, "train"),
-            validation=_images(ImageSet, file, "val") if "val" in file.splits else None,
-        )
+        training = _training_data(file)
         # Closed at once, whatever ends the walk: the claim to the run file goes with it.
         steps = train(chosen, training, plan.later(monotonic() - began))
         with contextlib.closing(steps):
@@ -158,9 +166,24 @@ def command(
         out.result(record)
 
 
-def _images(kind: Any, file: Any, split: str) -> Any:
-    part = file.split(split)
-    return kind.of(part.images, part.labels, folds=part.folds)
+def _training_data(file: Any) -> Any:
+    from nnlab.training.images import ImageSet
+    from nnlab.training.session import TrainingData
+
+    parts = {
+        name: ImageSet.of(part.images, part.labels, folds=part.folds)
+        for name in ("train", "val")
+        if name in file.splits
+        for part in [file.split(name)]
+    }
+    return TrainingData(
+        name=file.name,
+        path=file.path.resolve(),
+        checksum=file.checksum,
+        classes=file.classes,
+        train=parts["train"],
+        validation=parts.get("val"),
+    )
 
 
 def _seconds(text: Any, option: str) -> float | None:

@@ -107,6 +107,10 @@ class Run:
         self.path = path
         return warning
 
+    def image(self) -> memoryview:
+        """Return the bytes that `save` would write."""
+        return container.build(self._fill)
+
     def summary(self) -> dict[str, Any]:
         """Return what a listing shows, without arrays."""
         trained_on = self.spec.get("data")
