@@ -253,7 +253,7 @@ def _mark_best(axes: Any, run: Run) -> None:
         axes.axvline(best, color=INK, linewidth=0.8, linestyle=":")
         axes.annotate(
             "best", (best, 1), xycoords=("data", "axes fraction"), xytext=(-3, -2),
-            textcoords="offset points", ha="right", va="top", fontsize=9,
+            textcoords="offset points", ha="right", va="top", fontsize=10,
         )  # fmt: skip
 
 

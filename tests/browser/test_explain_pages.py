@@ -1,40 +1,20 @@
 """The pages of `nnlab explain` in a real browser: quiet, whole, readable, accessible."""
 
-import numpy as np
 import pytest
+from hostile import write_hostile_data
 
 from nnlab.cli.main import main
-from nnlab.datasets import write_data
 
 pytestmark = pytest.mark.browser
 
-HOSTILE = [
-    "<script>alert(1)</script>",
-    "\"><img src=http://example.org/x onerror='alert(1)'>",
-    "שלום עולם",
-    "\N{CAT FACE} $x^2$ & 'quotes'",
-    "a-very-long-name-without-any-place-to-break-" + 60 * "x",
-]
 PAGES = ("softmax", "mlp", "knn", "example")
 
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory, fashion_dir):
     """Real images in three channels, under names that nobody should choose."""
-    import gzip
-
-    images = gzip.decompress((fashion_dir / "train-images-idx3-ubyte.gz").read_bytes())
-    labels = gzip.decompress((fashion_dir / "train-labels-idx1-ubyte.gz").read_bytes())
-    grey = np.frombuffer(images, np.uint8, 2000 * 784, 16).reshape(2000, 28, 28, 1)
-    classes = np.frombuffer(labels, np.uint8, 2000, 8).astype(np.int64)
-    chosen = classes < len(HOSTILE)
-    tinted = (grey[chosen] * np.array([1.0, 0.7, 0.4])).astype(np.uint8)
     path = tmp_path_factory.mktemp("data") / "data.h5"
-    write_data(
-        path, name="<b>images</b>", source="Fashion-MNIST", options={}, classes=HOSTILE,
-        splits={"train": (tinted[50:], classes[chosen][50:]),
-                "test": (tinted[:50], classes[chosen][:50])},
-    )  # fmt: skip
+    write_hostile_data(path, fashion_dir)
     return path
 
 
