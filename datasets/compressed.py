@@ -26,11 +26,11 @@ def is_compressed(path: Path) -> bool:
         return file.read(LONGEST_MARK).startswith(tuple(_OPENERS))
 
 
-def open_content(path: Path) -> io.BufferedIOBase:
+def open_content(path: Path) -> "Content":
     """Open a file for reading its content, uncompressed."""
     file = path.open("rb")
     try:
-        return _Owned(content_of(file), file)
+        return Content(content_of(file), file)
     except BaseException:
         file.close()
         raise
@@ -46,12 +46,17 @@ def content_of(file: BinaryIO) -> BinaryIO:
     return file
 
 
-class _Owned(io.BufferedReader):
-    """A reader that closes the file below it, too."""
+class Content(io.BufferedReader):
+    """What is in a file, uncompressed; it closes the file, too."""
 
     def __init__(self, content: BinaryIO, file: BinaryIO) -> None:
         super().__init__(cast(io.RawIOBase, content), 2**16)
         self._file = file
+
+    @property
+    def consumed(self) -> int:
+        """Bytes of the file that have been read so far."""
+        return self._file.tell()
 
     def close(self) -> None:
         """Close both."""

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nnlab.datasets.decoders.containers import first_names, is_container, members
-from nnlab.datasets.decoders.decoded import Decoded, DecodeOptions, Part, numbered_classes
+from nnlab.datasets.decoders.decoded import Decoded, DecodeOptions, Part, checked_classes
 from nnlab.errors import FileFormatError, InputError
 
 SHAPE = (3, 32, 32)
@@ -68,7 +68,7 @@ def decode(paths: Sequence[Path], options: DecodeOptions) -> Decoded:
         raise InputError(f"{paths[0]} holds no data_batch_1.bin or train.bin.")
     coarse = options.reading.labels == "coarse"
     splits = {split: _part(group, coarse) for split, group in batches.items()}
-    return Decoded(classes or numbered_classes(splits, paths[0]), splits)
+    return Decoded(checked_classes(classes, splits, paths[0]), splits)
 
 
 def chw_to_hwc(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:

@@ -7,6 +7,7 @@ this module is ever called, and what comes out is checked like any other foreign
 
 import io
 import pickle
+import pickletools
 import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -17,7 +18,7 @@ from numpy.typing import NDArray
 
 from nnlab.datasets.decoders.cifar import PIXELS, chw_to_hwc
 from nnlab.datasets.decoders.containers import first_names, is_container, members
-from nnlab.datasets.decoders.decoded import Decoded, DecodeOptions, Part, numbered_classes
+from nnlab.datasets.decoders.decoded import Decoded, DecodeOptions, Part, checked_classes
 from nnlab.errors import FileFormatError, InputError
 
 NAMES = (
@@ -30,6 +31,10 @@ NAMES = (
 MARKS = {"data_batch_1", "batches.meta", "meta"}
 META = {"batches.meta": "label_names", "meta": "{}_label_names"}
 ARCHIVE = re.compile(r"cifar-?100?-python\.", re.I)
+# The training batch of CIFAR-100 has 155 MB and, with a name for each image, 400,000 opcodes. An
+# opcode of one byte may make an object of a hundred.
+MOST_BYTES = 192 * 2**20
+MOST_OPCODES = 1_000_000
 
 
 def recognises(path: Path) -> bool:
@@ -73,7 +78,7 @@ def decode(paths: Sequence[Path], options: DecodeOptions) -> Decoded:
         parts = [group[name] for name in sorted(group)]
         images = np.concatenate([chw_to_hwc(pixels) for pixels, _ in parts])
         splits[split] = Part.of(images, np.concatenate([labels for _, labels in parts]))
-    return Decoded(classes or numbered_classes(splits, paths[0]), splits)
+    return Decoded(checked_classes(classes, splits, paths[0]), splits)
 
 
 def load(data: bytes, where: str) -> dict[str, Any]:
@@ -82,6 +87,7 @@ def load(data: bytes, where: str) -> dict[str, Any]:
     Raises:
         FileFormatError: it is no pickle, or names anything that a batch does not need.
     """
+    _glance(data, where)
     try:
         content = _Reader(io.BytesIO(data), encoding="bytes").load()
     except pickle.UnpicklingError as error:
@@ -92,6 +98,19 @@ def load(data: bytes, where: str) -> dict[str, Any]:
     if type(content) is not dict:
         raise FileFormatError(f"{where} holds no dictionary.")
     return {_text(key): value for key, value in content.items() if type(key) in {bytes, str}}
+
+
+def _glance(data: bytes, where: str) -> None:
+    """Refuse a pickle that would fill the memory, before a single opcode is carried out."""
+    if len(data) > MOST_BYTES:
+        raise FileFormatError(f"{where} is refused: it is larger than any batch.")
+    try:
+        for count, (opcode, argument, _) in enumerate(pickletools.genops(data)):
+            place = argument if opcode.name in {"PUT", "BINPUT", "LONG_BINPUT"} else 0
+            if count > MOST_OPCODES or not 0 <= place <= MOST_OPCODES:
+                raise FileFormatError(f"{where} is refused: it has more parts than any batch.")
+    except (ValueError, UnicodeError, OverflowError, MemoryError) as error:
+        raise FileFormatError(f"{where} is damaged or not a CIFAR batch.") from error
 
 
 class _Dtype:

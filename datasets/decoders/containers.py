@@ -22,10 +22,10 @@ from nnlab.errors import FileFormatError, InputError
 ARCHIVES = (".tar", ".tar.gz", ".tgz", ".tar.xz", ".txz", ".tar.bz2", ".tbz2", ".zip")
 # The largest member that is read; the largest known one is EMNIST's of 113 MB.
 MAX_MEMBER_BYTES = 512 * 2**20
-# Together members may claim so many bytes, or so many times what the archive occupies; pictures
-# and batches of them hardly shrink, a bomb is a thousand to one.
+# What is compressed may claim so many bytes, or so many times what it occupies: a few times is
+# usual, drawings may reach a hundred, a bomb is a thousand to one.
 MAX_CLAIM = 256 * 2**20
-EXPANSION = 100
+EXPANSION = 128
 # Names of a member that are longer than this are no names.
 MAX_HEADER_BYTES = 2**20
 # Who asks what is in an archive looks at so many members, none further in than so many bytes.

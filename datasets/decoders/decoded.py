@@ -142,6 +142,24 @@ def numbered_classes(splits: Mapping[str, Part], where: Path | str) -> list[str]
     return [str(label) for label in range(count)]
 
 
+def checked_classes(
+    names: Sequence[str], splits: Mapping[str, Part], where: Path | str
+) -> list[str]:
+    """Return the names that a file gives its labels, or numbers if it gives none.
+
+    Raises:
+        FileFormatError: a label has no name, or the names are none.
+    """
+    if not names:
+        return numbered_classes(splits, where)
+    highest = max(int(part.labels.max()) for part in splits.values())
+    if highest >= len(names):
+        raise FileFormatError(f"{where} has a label {highest} and names of {len(names)} classes.")
+    if len(set(names)) != len(names) or not all(name.isprintable() and name for name in names):
+        raise FileFormatError(f"{where} has names of classes that are damaged.")
+    return list(names)
+
+
 @dataclass(frozen=True)
 class Decoder:
     """One format.

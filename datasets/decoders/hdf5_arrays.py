@@ -10,7 +10,7 @@ from pathlib import Path
 
 from nnlab.datasets.decoders.arrays import Found, decoded_from, place_of
 from nnlab.datasets.decoders.containers import EXPANSION, MAX_CLAIM
-from nnlab.datasets.decoders.decoded import Decoded, DecodeOptions
+from nnlab.datasets.decoders.decoded import Decoded, DecodeOptions, checked_classes
 from nnlab.datasets.decoders.split_files import files_of, recogniser
 from nnlab.errors import InputError
 from nnlab.hdf5 import open_foreign, read_texts, reading
@@ -66,6 +66,6 @@ def decode(paths: Sequence[Path], options: DecodeOptions) -> Decoded:
                 "images and labels, or train/images, train/labels, test/images, test/labels."
             )
     decoded = decoded_from(found, str(paths[0]), options.reading)
-    if len(classes) >= len(decoded.classes) and len(set(classes)) == len(classes):
-        decoded.classes = classes
+    if classes:
+        decoded.classes = checked_classes(classes, decoded.splits, paths[0])
     return decoded

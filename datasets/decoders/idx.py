@@ -4,7 +4,10 @@ A file is a big-endian header and nothing but data: two zero bytes, the type of 
 of dimensions, each dimension as 32 bits, the items. http://yann.lecun.com/exdb/mnist
 """
 
+import bz2
+import gzip
 import io
+import lzma
 import math
 import re
 import struct
@@ -17,7 +20,13 @@ from numpy.typing import NDArray
 
 from nnlab.datasets.compressed import DAMAGE, content_of
 from nnlab.datasets.decoders.arrays import Found, decoded_from
-from nnlab.datasets.decoders.containers import first_names, is_container, members
+from nnlab.datasets.decoders.containers import (
+    EXPANSION,
+    MAX_CLAIM,
+    first_names,
+    is_container,
+    members,
+)
 from nnlab.datasets.decoders.decoded import Decoded, DecodeOptions
 from nnlab.errors import FileFormatError, InputError
 
@@ -28,8 +37,6 @@ NAME = re.compile(
     r"(?:ubyte|byte|short|int|float|double)(?:\.(?:gz|bz2|xz))?$",
     re.I,
 )
-# Deflate cannot shrink data further than this; of the others nothing honest does.
-EXPANSION = 1032
 MAX_DIMENSIONS = 4
 
 
@@ -91,6 +98,7 @@ def read_idx(path: Path) -> NDArray[Any]:
         raise InputError(f"{path} cannot be read: {error.strerror or error}.") from error
 
 
+_COMPRESSED = (gzip.GzipFile, bz2.BZ2File, lzma.LZMAFile)
 Read = Callable[[], NDArray[Any]]
 
 
@@ -134,7 +142,8 @@ def _parse(stream: BinaryIO, size: int, where: str) -> NDArray[Any]:
     kind = np.dtype(TYPES[magic[2]])
     expected = math.prod(shape) * kind.itemsize
     # A header may claim anything: ask for memory only if the file can hold that much.
-    if expected > EXPANSION * size:
+    plain = not isinstance(stream, _COMPRESSED)
+    if expected > (size if plain else max(MAX_CLAIM, EXPANSION * size)):
         raise FileFormatError(f"{where} is cut short: its header claims {expected:,} bytes.")
     data = np.empty(expected, np.uint8)
     view, filled = data.data, 0

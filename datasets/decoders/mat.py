@@ -1,9 +1,14 @@
 """MATLAB's .mat files of images X and labels y, such as those of SVHN; read by SciPy.
 
-SciPy asks for as much memory as a variable claims and inflates as much as there is, so what the
-file claims is held against its size before. SciPy is an extra: pip install nnlab-toolkit[mat].
+SciPy asks for as much memory as a variable claims, inflates as much as there is, and leaves the
+ground where a tag is damaged (its tables of types are indexed unchecked). So every tag that it will
+read is checked here before, and what a file claims is held against its size. The format:
+https://www.mathworks.com/help/pdf_doc/matlab/matfile_format.pdf
+
+SciPy is an extra: pip install nnlab-toolkit[mat].
 """
 
+import math
 import struct
 import zlib
 from collections.abc import Iterator, Sequence
@@ -22,9 +27,13 @@ MARK = b"MATLAB 5.0 MAT-file"
 HEADER_BYTES = 128
 COMPRESSED = 15
 MATRIX = 14
-# Variables of structures and cells hold whole trees; images are plain numbers.
+# The classes of arrays of numbers: double, single, and integers of 8 to 64 bits.
 NUMERIC_CLASSES = set(range(6, 16))
-CHARACTERS = 4
+COMPLEX_FLAG = 0x0800
+# Bytes of an item of each type that numbers are stored as.
+ITEM_BYTES = {1: 1, 2: 1, 3: 2, 4: 2, 5: 4, 6: 4, 7: 4, 9: 8, 12: 8, 13: 8}
+UINT32, INT32, INT8 = 6, 5, 1
+LONGEST_NAME = 63
 
 
 def is_mat(path: Path) -> bool:
@@ -127,23 +136,44 @@ def _inflated(data: bytes, order: str, path: Path) -> tuple[bytes, int]:
 
 
 def _name(start: bytes, order: str, length: int, path: Path) -> str:
-    """Return the name of a variable of numbers or characters; empty for any other."""
+    """Return the name of a variable of real numbers, all of whose tags are sound; else "".
+
+    Args:
+        start: the beginning of the variable, behind its own tag.
+        order: of the bytes.
+        length: the bytes that the variable claims.
+        path: the file, for messages.
+
+    Raises:
+        FileFormatError: a tag is damaged.
+    """
     try:
-        flags = struct.unpack(f"{order}I", start[8:12])[0]
-        kind, count = struct.unpack(f"{order}2I", start[16:24])
-        dimensions = struct.unpack(f"{order}{count // 4}i", start[24 : 24 + count])
-        at = 24 + -(-count // 8) * 8
-        first, size = struct.unpack(f"{order}2I", start[at : at + 8])
-    except struct.error as error:
+        kind, size, at, after = _tag(start, 0, order)
+        flags = struct.unpack_from(f"{order}I", start, at)[0]
+        sound = kind == UINT32 and size == 8
+        kind, size, at, after = _tag(start, after, order)
+        sides = struct.unpack_from(f"{order}{size // 4}i", start, at)
+        sound = sound and kind == INT32 and size % 4 == 0 and size >= 8 and min(sides) >= 0
+        kind, size, at, after = _tag(start, after, order)
+        name = start[at : at + size].decode("ascii", "replace")
+        sound = sound and kind == INT8 and size <= LONGEST_NAME
+        if not sound:
+            raise FileFormatError(f"{path} is damaged; get it again.")
+        if flags & 0xFF not in NUMERIC_CLASSES or flags & COMPLEX_FLAG:
+            return ""
+        kind, size, at, after = _tag(start, after, order)
+    except (struct.error, ValueError) as error:
         raise FileFormatError(f"{path} is damaged; get it again.") from error
-    if first >> 16:  # a short name stands within its own tag
-        size, name = first >> 16, start[at + 4 : at + 8]
-    else:
-        name = start[at + 8 : at + 8 + size]
-    items = 1
-    for side in dimensions:
-        items *= max(side, 0)
-    if kind != 5 or size > 63 or min(dimensions, default=-1) < 0 or items > 8 * length:
-        raise FileFormatError(f"{path} is damaged; get it again.")
-    plain = flags & 0xFF in NUMERIC_CLASSES or flags & 0xFF == CHARACTERS
-    return name[:size].decode("ascii", "replace") if plain else ""
+    if size != math.prod(sides) * ITEM_BYTES.get(kind, -1) or at + size > length:
+        raise FileFormatError(f"{path} is damaged: {name} has not the size that it claims.")
+    return name
+
+
+def _tag(start: bytes, at: int, order: str) -> tuple[int, int, int, int]:
+    """Read a tag: the type, the bytes of the data, where they begin, where the next tag does."""
+    first, size = struct.unpack_from(f"{order}2I", start, at)
+    if first >> 16:  # up to four bytes of data stand within the tag itself
+        if first >> 16 > 4:
+            raise ValueError("a small element of more than four bytes")
+        return first & 0xFFFF, first >> 16, at + 4, at + 8
+    return first, size, at + 8, at + 8 + -(-size // 8) * 8

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from nnlab.datasets.decoders.containers import first_names, is_container, members
-from nnlab.datasets.decoders.decoded import Decoded, DecodeOptions, Part, numbered_classes
+from nnlab.datasets.decoders.decoded import Decoded, DecodeOptions, Part, checked_classes
 from nnlab.errors import FileFormatError, InputError
 
 SHAPE = (3, 96, 96)
@@ -47,10 +47,7 @@ def decode(paths: Sequence[Path], options: DecodeOptions) -> Decoded:
     }
     if "train" not in splits:
         raise InputError(f"{paths[0]} holds no train_X.bin and train_y.bin.")
-    highest = max(int(part.labels.max()) for part in splits.values())
-    if len(classes) <= highest:
-        classes = numbered_classes(splits, paths[0])
-    return Decoded(classes, splits)
+    return Decoded(checked_classes(classes, splits, paths[0]), splits)
 
 
 def _part(files: dict[str, bytes], where: str) -> Part:

@@ -3,16 +3,19 @@
 Lines are read in blocks, so that the text of a large file is never in memory as a whole.
 """
 
-import io
+import itertools
+import math
 import re
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from nnlab.datasets.compressed import DAMAGE, open_content
+from nnlab.datasets.compressed import DAMAGE, Content, open_content
 from nnlab.datasets.decoders.arrays import Found, decoded_from
+from nnlab.datasets.decoders.containers import MAX_CLAIM
 from nnlab.datasets.decoders.decoded import Decoded, DecodeOptions
 from nnlab.datasets.decoders.split_files import files_of, recogniser
 from nnlab.errors import FileFormatError, InputError
@@ -22,12 +25,18 @@ SEPARATORS = (",", "\t", ";")
 # Fewer columns than this are no pixels of an image.
 FEWEST_PIXELS = 16
 MOST_PIXELS = 4096 * 4096 * 3
+# Lines are turned into numbers in blocks of so many, or so many bytes.
 BLOCK_ROWS = 2000
-LONGEST_LINE = 64 * 2**20
+BLOCK_BYTES = 4 * 2**20
+LONGEST_LINE = 4 * 2**20
+# Text may be compressed so far, and no further once it is longer than this.
+EXPANSION = 32
+FREE_BYTES = 16 * 2**20
 GLANCE_BYTES = 2**18
-NUMBER = r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?"
-NUMBERS = re.compile(rf"\s*{NUMBER}\s*$")
-SPARSE_LINE = re.compile(rf"\s*[-+]?\d+(?:\.0*)?(?:\s+\d+:{NUMBER})+\s*(?:#.*)?$")
+# Possessive: what has matched is never tried otherwise, or a damaged line would take for ever.
+NUMBER = r"[-+]?(?:\d++(?:\.\d*+)?|\.\d++)(?:[eE][-+]?\d++)?"
+NUMBERS = re.compile(rf"\s*+{NUMBER}\s*+$")
+SPARSE_LINE = re.compile(rf"\s*+[-+]?\d++(?:\.0*+)?(?:\s++\d++:{NUMBER})++\s*+(?:#.*+)?$")
 
 
 def is_libsvm(path: Path) -> bool:
@@ -72,7 +81,8 @@ def decode_pixels(paths: Sequence[Path], options: DecodeOptions) -> Decoded:
     return _decode(paths, options, is_pixels, _dense)
 
 
-Rows = tuple[NDArray[np.float32], NDArray[np.int64]]
+# Pixels, bytes or float32, and labels.
+Rows = tuple[NDArray[Any], NDArray[np.int64]]
 
 
 def _decode(
@@ -94,13 +104,16 @@ def _decode(
     return decoded_from(found, str(paths[0]), options.reading)
 
 
-def _lines(content: io.BufferedIOBase, path: Path) -> Iterator[tuple[int, str]]:
+def _lines(content: Content, path: Path) -> Iterator[tuple[int, str]]:
     """Yield each line with its number; empty ones are passed over."""
-    number = 0
+    number, read = 0, 0
     while raw := content.readline(LONGEST_LINE):
         number += 1
+        read += len(raw)
         if len(raw) == LONGEST_LINE:
             raise FileFormatError(f"{path}, line {number} is too long for an image.")
+        if read > FREE_BYTES + EXPANSION * content.consumed:
+            raise FileFormatError(f"{path} is refused: it holds far more text than its size.")
         try:
             line = raw.decode("utf-8-sig" if number == 1 else "utf-8").strip()
         except UnicodeDecodeError as error:
@@ -110,38 +123,92 @@ def _lines(content: io.BufferedIOBase, path: Path) -> Iterator[tuple[int, str]]:
 
 
 def _sparse(lines: Iterator[tuple[int, str]], path: Path, options: DecodeOptions) -> Rows:
-    labels: list[int] = []
-    pairs: list[tuple[NDArray[np.int64], NDArray[np.float32]]] = []
-    width = 0 if options.reading.shape is None else int(np.prod(options.reading.shape))
-    for number, line in lines:
-        label, _, rest = line.partition("#")[0].partition(" ")
+    rows = _Sparse(path)
+    for block in _blocks(lines):
+        rows.take(block)
+        _tell(options, sum(map(len, rows.labels)))
+    width = _full_width(rows.width, options)
+    _check_room(sum(map(len, rows.labels)), width, path)
+    return rows.dense(width), np.concatenate(rows.labels)
+
+
+def _blocks(lines: Iterator[tuple[int, str]]) -> Iterator[list[tuple[int, str]]]:
+    """Gather lines that are turned into numbers together."""
+    block: list[tuple[int, str]] = []
+    size = 0
+    for item in lines:
+        block.append(item)
+        size += len(item[1])
+        if len(block) == BLOCK_ROWS or size > BLOCK_BYTES:
+            yield block
+            block, size = [], 0
+    if block:
+        yield block
+
+
+def _full_width(width: int, options: DecodeOptions) -> int:
+    """Add the pixels at the end that are 0 everywhere, and so are never told."""
+    if options.reading.shape is not None:
+        return max(width, math.prod(options.reading.shape))
+    side = math.ceil(math.sqrt(width))
+    return side * side if side * side - width < side else width
+
+
+class _Sparse:
+    """Rows of which only some values are told; the others are 0.
+
+    Args:
+        path: the file, for messages.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path, self.width = path, 0
+        self.labels: list[NDArray[np.int64]] = []
+        self._values: list[tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.float32]]] = []
+
+    def take(self, block: Sequence[tuple[int, str]]) -> None:
+        """Add lines, each with its number."""
+        texts = [line.partition("#")[0].replace(":", " ").split() for _, line in block]
+        counts = np.array([len(text) for text in texts])
+        where = f"{self.path}, lines {block[0][0]} to {block[-1][0]}"
         try:
-            numbers = np.array(rest.replace(":", " ").split(), np.float64).reshape(-1, 2)
-            labels.append(_whole(label))
+            numbers = np.array([item for text in texts for item in text], np.float64)
         except ValueError as error:
-            raise FileFormatError(
-                f"{path}, line {number} is not a label and index:value pairs."
-            ) from error
-        places = numbers[:, 0].astype(np.int64)
-        if len(places) and (places.min() < 1 or (np.diff(places) <= 0).any()):
-            raise FileFormatError(f"{path}, line {number} has indices that do not rise from 1.")
-        if len(places) and places[-1] > MOST_PIXELS:
-            raise FileFormatError(f"{path}, line {number} has more values than an image.")
-        width = max(width, int(places[-1]) if len(places) else 0)
-        pairs.append((places - 1, numbers[:, 1].astype(np.float32)))
-        _tell(options, len(labels))
-    _check_room(len(labels), width, path)
-    pixels = np.zeros((len(labels), width), np.float32)
-    for row, (places, values) in zip(pixels, pairs, strict=True):
-        row[places] = values
-    return pixels, np.array(labels, np.int64)
+            raise FileFormatError(f"{where}: not a label and index:value pairs.") from error
+        if (counts % 2 == 0).any():
+            raise FileFormatError(f"{where}: not a label and index:value pairs.")
+        if not (abs(numbers) < 2**31).all():
+            raise FileFormatError(f"{where}: numbers that are not finite, or too large.")
+        starts = np.cumsum(counts) - counts
+        labels, pairs = numbers[starts], np.delete(numbers, starts).reshape(-1, 2)
+        rows = np.repeat(np.arange(len(block)), counts // 2)
+        places = pairs[:, 0]
+        if (labels % 1 != 0).any():
+            raise FileFormatError(f"{where}: labels that are no whole numbers.")
+        rising = (np.diff(places) > 0) | (np.diff(rows) > 0)
+        if len(places) and (places.min() < 1 or (places % 1 != 0).any() or not rising.all()):
+            raise FileFormatError(f"{where}: indices that do not rise from 1.")
+        if len(places) and places.max() > MOST_PIXELS:
+            raise FileFormatError(f"{where}: more values than an image.")
+        self.width = max(self.width, int(places.max(initial=0)))
+        self.labels.append(labels.astype(np.int64))
+        self._values.append((rows, places.astype(np.int32) - 1, pairs[:, 1].astype(np.float32)))
+
+    def dense(self, width: int) -> NDArray[np.float32]:
+        """Return all rows (n, width), with 0 where nothing was told."""
+        pixels = np.zeros((sum(map(len, self.labels)), width), np.float32)
+        start = 0
+        for labels, (rows, places, values) in zip(self.labels, self._values, strict=True):
+            pixels[start + rows, places] = values
+            start += len(labels)
+        return pixels
 
 
 def _check_room(rows: int, width: int, path: Path) -> None:
     """Refuse rows that are nearly all zeros: a few bytes must not ask for gigabytes."""
     if not rows or not width:
         raise InputError(f"{path} holds no images.")
-    if 4 * rows * width > max(2**28, 1000 * path.stat().st_size):
+    if 4 * rows * width > max(MAX_CLAIM, EXPANSION * path.stat().st_size):
         raise FileFormatError(f"{path} is refused: {rows:,} rows of {width:,} values are too many.")
 
 
@@ -153,15 +220,9 @@ def _dense(lines: Iterator[tuple[int, str]], path: Path, options: DecodeOptions)
     names = [name.strip().strip('"') for name in first.split(separator)]
     column, headed = _label_column(names)
     rows = _Rows(path, separator, len(names), column)
-    block = [] if headed else [(number, first)]
-    for item in lines:
-        block.append(item)
-        if len(block) == BLOCK_ROWS:
-            rows.take(block)
-            block = []
-            _tell(options, sum(map(len, rows.labels)))
-    if block:
+    for block in _blocks(lines if headed else itertools.chain([(number, first)], lines)):
         rows.take(block)
+        _tell(options, sum(map(len, rows.labels)))
     if not rows.pixels:
         raise InputError(f"{path} holds no images.")
     return np.concatenate(rows.pixels), np.concatenate(rows.labels)
@@ -179,7 +240,7 @@ class _Rows:
 
     def __init__(self, path: Path, separator: str, width: int, column: int | None) -> None:
         self.path, self.separator, self.width, self.column = path, separator, width, column
-        self.pixels: list[NDArray[np.float32]] = []
+        self.pixels: list[NDArray[Any]] = []
         self.labels: list[NDArray[np.int64]] = []
 
     def take(self, block: Sequence[tuple[int, str]]) -> None:
@@ -188,16 +249,14 @@ class _Rows:
         if self.column is None:
             self.column = _guess_label_column(table, self.path)
         values = table[:, self.column]
-        whole = np.isfinite(values).all() and (values % 1 == 0).all()
-        if not whole or (abs(values) >= 2**31).any():
+        if (values % 1 != 0).any():
             raise FileFormatError(
                 f"{self.path} has labels that are no whole numbers, in column {self.column + 1}."
             )
         self.labels.append(values.astype(np.int64))
         pixels = np.delete(table, self.column, axis=1)
-        if not (abs(pixels) < 2**31).all():
-            raise FileFormatError(f"{self.path} has pixels that are no finite numbers.")
-        self.pixels.append(pixels.astype(np.float32))
+        is_bytes = ((pixels >= 0) & (pixels <= 255) & (pixels % 1 == 0)).all()
+        self.pixels.append(pixels.astype(np.uint8 if is_bytes else np.float32))
 
     def _numbers(self, block: Sequence[tuple[int, str]]) -> NDArray[np.float64]:
         for number, line in block:
@@ -214,6 +273,8 @@ class _Rows:
             raise FileFormatError(
                 f"{self.path}, lines {block[0][0]} to {block[-1][0]}: not all columns are numbers."
             ) from error
+        if not (abs(table) < 2**31).all():
+            raise FileFormatError(f"{self.path} has numbers that are not finite, or too large.")
         return table.reshape(len(block), self.width)
 
 
@@ -240,15 +301,8 @@ def _guess_label_column(table: NDArray[np.float64], path: Path) -> int:
     return 0
 
 
-def _whole(text: str) -> int:
-    value = float(text)
-    if value % 1 or abs(value) >= 2**31:
-        raise ValueError(text)
-    return int(value)
-
-
 def _tell(options: DecodeOptions, done: int) -> None:
-    if options.progress is not None and done % BLOCK_ROWS == 0:
+    if options.progress is not None:
         options.progress(done, 0)
 
 

@@ -342,7 +342,7 @@ def test_text_labels_and_one_hot_labels_are_labels(tmp_path):
         ("1," + ",".join(["0"] * 16) + "\n1,2\n", "line 2 has 2 columns, the first one has 17"),
         ("1," + ",".join(["0"] * 15) + ",x\n", "lines 1 to 1: not all columns are numbers"),
         ("1.5," + ",".join(["0"] * 15) + ",.5\n", "no column of labels"),
-        ("1," + ",".join(["0"] * 15) + ",inf\n", "no finite numbers"),
+        ("1," + ",".join(["0"] * 15) + ",inf\n", "numbers that are not finite"),
         ("label," + ",".join("abcdefghijklmnop") + "\n", "holds no images"),
     ],
 )
@@ -355,11 +355,13 @@ def test_tables_that_are_no_images_are_refused(text, message, tmp_path):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("1 1:1 3:x", "line 1 is not a label and index:value pairs"),
+        ("1 1:1 3:x", "lines 1 to 1: not a label and index:value pairs"),
         ("1 0:1 3:1", "indices that do not rise from 1"),
         ("1 3:1 2:1", "indices that do not rise from 1"),
-        ("1 99999999999:1", "more values than an image"),
-        ("one 1:1", "line 1 is not a label"),
+        ("1 99999999:1", "more values than an image"),
+        ("1 99999999999:1", "numbers that are not finite"),
+        ("1 1:nan", "numbers that are not finite"),
+        ("one 1:1", "not a label and index"),
         ("", "holds no images"),
     ],
 )

@@ -1,0 +1,86 @@
+"""Files made to harm: nothing runs, nothing is written elsewhere, little memory, one line.
+
+The limit of memory is a hard one (RLIMIT_AS): 512 MB on top of what the loaded program has mapped.
+"""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import hostile_files
+import pytest
+
+MEMORY = 512 * 2**20
+# What the process had in use before comes on top (NumPy, HDF5, SciPy, Pillow).
+MEGABYTES = 900
+
+
+@pytest.fixture(scope="module")
+def limited():
+    """Run a command in a process of its own with so much memory; return how it ended."""
+    pytest.importorskip("scipy")
+    runner = subprocess.Popen(
+        [sys.executable, str(Path(__file__).with_name("limited_runner.py"))],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+
+    def run(*arguments, memory=MEMORY):
+        request = {"arguments": list(map(str, arguments)), "memory": memory}
+        runner.stdin.write(json.dumps(request) + "\n")
+        runner.stdin.flush()
+        return json.loads(runner.stdout.readline())
+
+    yield run
+    runner.stdin.close()
+    runner.wait()
+    runner.stdout.close()
+
+
+def everything(folder):
+    return sorted((str(path), path.lstat().st_size) for path in folder.rglob("*"))
+
+
+@pytest.mark.parametrize("name", hostile_files.MAKERS)
+def test_a_file_made_to_harm_does_none(name, limited, tmp_path):
+    folder = tmp_path / "input"
+    folder.mkdir()
+    source = hostile_files.MAKERS[name](folder)
+    before = everything(tmp_path)
+    done = limited("preprocess", source, "-o", tmp_path / "out.h5")
+    assert done["code"] == 2, done
+    assert done["stderr"].count("\n") == 1, done["stderr"]
+    assert done["stderr"].startswith("nnlab: ")
+    assert "bug" not in done["stderr"]
+    assert done["stdout"] == ""
+    assert done["megabytes"] < MEGABYTES, done
+    assert everything(tmp_path) == before
+
+
+def test_links_and_absolute_names_in_an_archive_are_only_names(limited, tmp_path):
+    picture = hostile_files.picture()
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    source = hostile_files.tar(
+        tmp_path / "x.tar",
+        ("train", hostile_files.special(b"2", str(outside))),
+        ("train/a/1.png", picture),
+        (f"{outside}/b/2.png", picture),
+        ("/train/a/3.png", picture),
+    )
+    done = limited("preprocess", source, "-o", tmp_path / "out.h5", "--json")
+    assert done["code"] == 0, done
+    assert list(outside.iterdir()) == []
+
+
+def test_a_bomb_needs_no_more_than_a_good_file(limited, fashion_dir, tmp_path):
+    good = limited("preprocess", fashion_dir, "-o", tmp_path / "good.h5", memory=2**30)
+    assert good["code"] == 0, good
+    folder = tmp_path / "input"
+    folder.mkdir()
+    bomb = limited(
+        "preprocess", hostile_files.MAKERS["tar_gz_bomb"](folder), "-o", tmp_path / "bomb.h5"
+    )
+    assert bomb["megabytes"] < good["megabytes"]
