@@ -89,6 +89,7 @@ bench: $(BENCH)/.installed
 	$(BENCH)/bin/python benchmarks/startup.py
 	$(BENCH)/bin/python benchmarks/training.py
 	$(BENCH)/bin/python benchmarks/neighbors.py $(PHOTOS)
+	$(BENCH)/bin/python benchmarks/decoding.py
 
 clean:
 	rm -rf $(VENV) $(TYPES) $(BENCH) demo build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache

@@ -7,6 +7,7 @@ three equal channels, unless grey is wanted. A picture's size is looked at befor
 
 import contextlib
 import io
+import logging
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -15,6 +16,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
+
+# What Pillow has to say about a damaged file comes as an exception, too.
+logging.getLogger("PIL").addHandler(logging.NullHandler())
 
 SUFFIXES = (
     ".bmp", ".gif", ".jpeg", ".jpg", ".pbm", ".pgm", ".png", ".pnm", ".ppm", ".tif", ".tiff",

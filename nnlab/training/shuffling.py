@@ -206,9 +206,12 @@ class BlockShuffle:
         by_place = np.argsort(rows)
         size = max(1, COPIED_BYTES // self._flat.shape[1])
         parts = [by_place[begin : begin + size] for begin in range(0, len(rows), size)]
+        copied = np.empty((size, self._flat.shape[1]), np.uint8)
         for places, following in zip(parts, [*parts[1:], by_place[:0]], strict=True):
             self._expect(rows[following])
-            buffer[places] = self._flat[rows[places]]
+            # `take` lets the other threads go on while it waits for the disk.
+            np.take(self._flat, rows[places], 0, copied[: len(places)], "clip")
+            buffer[places] = copied[: len(places)]
         release(self._flat)
         return _Window((epoch, number), first, rows, buffer)
 
