@@ -13,7 +13,7 @@ from nnlab.datasets.decoders import DECODERS, Decoded, DecodeOptions, Part, Read
 from nnlab.errors import FileFormatError
 
 # Formats whose files name the classes; the labels of all others are places in the card's list.
-NAMING = {"folders"}
+NAMING = {"folders", "table"}
 
 
 def decode_card(card: Card, paths: Sequence[Path], options: DecodeOptions) -> Decoded:

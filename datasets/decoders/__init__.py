@@ -15,6 +15,7 @@ from nnlab.datasets.decoders import (
     idx,
     mat,
     npz,
+    path_table,
     stl10,
     text_rows,
 )
@@ -35,6 +36,9 @@ DECODERS: dict[str, Decoder] = {
         "LIBSVM files of pixels", text_rows.recognises_libsvm, text_rows.decode_libsvm
     ),
     "csv": Decoder("tables of pixels (.csv)", text_rows.recognises_pixels, text_rows.decode_pixels),
+    "table": Decoder(
+        "tables of image paths and labels (.csv, .tsv)", path_table.recognises, path_table.decode
+    ),
     "folders": Decoder(
         "class folders of images, also in a .tar, .tar.gz, .tar.xz or .zip",
         folders.recognises,

@@ -15,12 +15,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from nnlab.datasets.choosing import choose
 from nnlab.datasets.decode_worker import Job
 from nnlab.datasets.decoders.containers import is_container, members
-from nnlab.datasets.decoders.decoded import Decoded, DecodeOptions, Part
-from nnlab.datasets.images import REMARKS, SUFFIXES
-from nnlab.datasets.picture_reading import read_pictures
+from nnlab.datasets.decoders.decoded import Decoded, DecodeOptions
+from nnlab.datasets.decoders.pictures import read_chosen, some
+from nnlab.datasets.images import SUFFIXES
 from nnlab.errors import InputError
 
 SPLITS = {
@@ -29,8 +28,6 @@ SPLITS = {
     "test": "test", "testing": "test",
 }  # fmt: skip
 LAYOUT = "expected train/<class>/*.jpg and test/<class>/*.jpg, or <class>/*.jpg"
-# What a list of left-out files names one by one.
-NAMED = 3
 
 
 @dataclass
@@ -84,40 +81,20 @@ def decode(paths: Sequence[Path], options: DecodeOptions) -> Decoded:
     if not listing.images:
         raise InputError(f"{source} holds no images; {LAYOUT} ({', '.join(SUFFIXES)}).")
     tree = _arrange(source, listing)
-    choice = choose(tree.classes, tree.labels, options.choice)
-    wanted = [
-        tree.images[chosen.source][place]
-        for chosen in choice.splits.values()
-        for place in chosen.rows
-    ]
-    names = ["/".join(path) for path, _ in wanted]
-    pictures = read_pictures(_jobs(source, wanted, names), len(wanted), source, options.pictures)
-    decoded = Decoded(choice.classes, {}, steps=choice.steps)
-    decoded.unreadable = sorted((names[row], reason) for row, reason in pictures.bad.items())
-    begin = 0
-    for split, chosen in choice.splits.items():
-        rows = np.arange(begin, begin + len(chosen.rows))
-        good = np.array([row not in pictures.bad for row in rows])
-        begin += len(rows)
-        if good.any():
-            decoded.splits[split] = Part(
-                pictures.images,
-                chosen.labels[good],
-                rows[good],
-                [names[row] for row in rows[good]],
-            )
-    if "train" not in decoded.splits:
-        raise InputError(f"{source} holds no readable images to train on.")
+    decoded = read_chosen(
+        source,
+        tree.classes,
+        tree.labels,
+        {split: ["/".join(path) for path, _ in images] for split, images in tree.images.items()},
+        lambda wanted: _jobs(source, [tree.images[split][place] for split, place in wanted]),
+        options,
+    )
     for what, left in (
         ("files that are no images were passed over", listing.others),
         ("images outside the class folders were passed over", tree.strays),
-        *(
-            (f"images {REMARKS[kind]}", [names[row] for row in rows])
-            for kind, rows in pictures.remarks.items()
-        ),
     ):
         if left:
-            decoded.notes.append(f"{what}: {_some(left)}.")
+            decoded.notes.append(f"{what}: {some(left)}.")
     return decoded
 
 
@@ -135,10 +112,9 @@ def _list(source: Path) -> _Listing:
     return listing
 
 
-def _jobs(
-    source: Path, wanted: Sequence[tuple[tuple[str, ...], int]], names: Sequence[str]
-) -> Iterator[Job]:
+def _jobs(source: Path, wanted: Sequence[tuple[tuple[str, ...], int]]) -> Iterator[Job]:
     """Give the images in the order in which they are quickly read."""
+    names = ["/".join(path) for path, _ in wanted]
     if source.is_dir():
         for row, name in enumerate(names):
             yield Job(row, name, str(source / name))
@@ -208,8 +184,3 @@ def _empty_classes(folders: Iterable[tuple[str, ...]], skip: int, in_splits: boo
         for parts in folders
         if len(parts) == depth and (not in_splits or parts[skip].lower() in SPLITS)
     }
-
-
-def _some(names: Sequence[str]) -> str:
-    more = f" and {len(names) - NAMED:,} more" if len(names) > NAMED else ""
-    return ", ".join(sorted(names)[:NAMED]) + more

@@ -13,26 +13,21 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from nnlab.datasets.compressed import DAMAGE, Content, open_content
+from nnlab.datasets.compressed import DAMAGE, open_content
 from nnlab.datasets.decoders.arrays import Found, decoded_from
 from nnlab.datasets.decoders.containers import MAX_CLAIM
 from nnlab.datasets.decoders.decoded import Decoded, DecodeOptions
 from nnlab.datasets.decoders.split_files import files_of, recogniser
+from nnlab.datasets.decoders.text_lines import EXPANSION, first_lines, lines_of, separator_of
 from nnlab.errors import FileFormatError, InputError
 
 LABEL = re.compile(r"^(?:label|class|target|y|digit)$", re.I)
-SEPARATORS = (",", "\t", ";")
 # Fewer columns than this are no pixels of an image.
 FEWEST_PIXELS = 16
 MOST_PIXELS = 4096 * 4096 * 3
 # Lines are turned into numbers in blocks of so many, or so many bytes.
 BLOCK_ROWS = 2000
 BLOCK_BYTES = 4 * 2**20
-LONGEST_LINE = 4 * 2**20
-# Text may be compressed so far, and no further once it is longer than this.
-EXPANSION = 32
-FREE_BYTES = 16 * 2**20
-GLANCE_BYTES = 2**18
 # Possessive: what has matched is never tried otherwise, or a damaged line would take for ever.
 NUMBER = r"[-+]?(?:\d++(?:\.\d*+)?|\.\d++)(?:[eE][-+]?\d++)?"
 NUMBERS = re.compile(rf"\s*+{NUMBER}\s*+$")
@@ -41,14 +36,14 @@ SPARSE_LINE = re.compile(rf"\s*+[-+]?\d++(?:\.0*+)?(?:\s++\d++:{NUMBER})++\s*+(?
 
 def is_libsvm(path: Path) -> bool:
     """Whether the first line is a label and numbered values."""
-    line = _first_line(path)
+    line = next(iter(first_lines(path)), "")
     return len(line) > 2 and SPARSE_LINE.match(line[:2000].rsplit(" ", 1)[0]) is not None
 
 
 def is_pixels(path: Path) -> bool:
     """Whether the first lines are columns enough for an image, numbers below a header at most."""
-    lines = _first_lines(path)
-    separator = _separator(lines[0]) if lines else ""
+    lines = first_lines(path)
+    separator = separator_of(lines[0]) if lines else ""
     if not separator or lines[0].count(separator) < FEWEST_PIXELS:
         return False
     # The last line may be cut; a single one may be a header.
@@ -95,31 +90,13 @@ def _decode(
     for split, path in files_of(paths, is_one):
         try:
             with open_content(path) as content:
-                pixels, labels = parse(_lines(content, path), path, options)
+                pixels, labels = parse(lines_of(content, path), path, options)
         except DAMAGE as error:
             raise FileFormatError(f"{path} is damaged ({error}); get it again.") from error
         except OSError as error:
             raise InputError(f"{path} cannot be read: {error.strerror or error}.") from error
         found[split] = Found(pixels, labels, str(path), str(path))
     return decoded_from(found, str(paths[0]), options.reading)
-
-
-def _lines(content: Content, path: Path) -> Iterator[tuple[int, str]]:
-    """Yield each line with its number; empty ones are passed over."""
-    number, read = 0, 0
-    while raw := content.readline(LONGEST_LINE):
-        number += 1
-        read += len(raw)
-        if len(raw) == LONGEST_LINE:
-            raise FileFormatError(f"{path}, line {number} is too long for an image.")
-        if read > FREE_BYTES + EXPANSION * content.consumed:
-            raise FileFormatError(f"{path} is refused: it holds far more text than its size.")
-        try:
-            line = raw.decode("utf-8-sig" if number == 1 else "utf-8").strip()
-        except UnicodeDecodeError as error:
-            raise FileFormatError(f"{path}, line {number} is not text in UTF-8.") from error
-        if line:
-            yield number, line
 
 
 def _sparse(lines: Iterator[tuple[int, str]], path: Path, options: DecodeOptions) -> Rows:
@@ -214,7 +191,7 @@ def _check_room(rows: int, width: int, path: Path) -> None:
 
 def _dense(lines: Iterator[tuple[int, str]], path: Path, options: DecodeOptions) -> Rows:
     number, first = next(lines, (0, ""))
-    separator = _separator(first)
+    separator = separator_of(first)
     if not separator:
         raise FileFormatError(f"{path} has no columns in its first line.")
     names = [name.strip().strip('"') for name in first.split(separator)]
@@ -304,26 +281,3 @@ def _guess_label_column(table: NDArray[np.float64], path: Path) -> int:
 def _tell(options: DecodeOptions, done: int) -> None:
     if options.progress is not None:
         options.progress(done, 0)
-
-
-def _separator(line: str) -> str:
-    counts = {separator: line.count(separator) for separator in SEPARATORS}
-    best = max(counts, key=lambda separator: counts[separator])
-    return best if counts[best] else ""
-
-
-def _first_lines(path: Path) -> list[str]:
-    try:
-        with open_content(path) as content:
-            head = content.read(GLANCE_BYTES)
-        return [line for line in head.decode("utf-8-sig").splitlines() if line.strip()]
-    except UnicodeDecodeError as error:
-        if error.end >= len(head) - 3 and error.start > 0:  # a sign cut in two
-            return head[: error.start].decode("utf-8-sig", "replace").splitlines()
-        return []
-    except (*DAMAGE, OSError):
-        return []
-
-
-def _first_line(path: Path) -> str:
-    return next(iter(_first_lines(path)), "")

@@ -109,6 +109,9 @@ def sources(fashion, tmp_path_factory):
         (folder / "train" / f"c{label}").mkdir(parents=True, exist_ok=True)
         kind = ("png", "jpg", "bmp", "gif", "tiff", "webp")[index % 6]
         Image.fromarray(image).save(folder / "train" / f"c{label}" / f"{index}.{kind}")
+    table = shutil.copytree(folder, place("table"), dirs_exist_ok=True)
+    paths = [path.relative_to(table) for path in sorted(table.rglob("*.*"))]
+    (table / "train.csv").write_text("".join(f"{path},{path.parts[1]}\n" for path in paths))
     for name, mode in (("photos.tar", "w"), ("photos.tar.gz", "w:gz")):
         with tarfile.open(place(name, b""), mode) as archive:
             archive.add(folder, "photos")
