@@ -12,7 +12,7 @@ from nnlab.explanation.losses import HingePart, LossPart, SoftmaxPart
 from nnlab.explanation.neighbors import NeighborsExplanation
 from nnlab.explanation.network import NetworkExplanation
 from nnlab.explanation.scores import ClassEvidence
-from nnlab.pages.charts import ALERT, FAINT
+from nnlab.pages.charts import FAINT
 from nnlab.pages.numbers import number, percent
 
 # A chart of classes has room for so many bars.
@@ -198,7 +198,7 @@ def _gradient_chart(e: NetworkExplanation) -> Any:
         axes.plot(positive, places, color=FAINT, zorder=1)
         axes.scatter(
             positive, places, zorder=2, s=26,
-            color=[pages.SERIES[0] if is_activation else ALERT for is_activation in squashing],
+            color=[pages.SERIES[0] if is_activation else FAINT for is_activation in squashing],
         )  # fmt: skip
         drawn.logarithmic(axes, "x")
         axes.set_yticks(places, names)

@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 Pixels = NDArray[np.uint8]
 # What speaks for is blue, what speaks against is orange: told apart by colour-blind readers too.
 FOR, AGAINST, NEUTRAL = (33, 102, 172), (217, 95, 2), (247, 247, 247)
+# Under a heat map an image is so bright at least; colours on black would all look alike.
+PALE = 168
 # A picture is stored at no fewer pixels than this: some programs blur what they enlarge.
 SHORTEST_SIDE = 112
 
@@ -61,7 +63,7 @@ def overlaid(image: Pixels, values: NDArray[Any], limit: float | None = None) ->
     """Lay signed values (H, W) as colours over a pale grey image (H, W, C); see `heat`."""
     strength, colour = _strength_and_colour(values, limit)
     grey = image.reshape(*values.shape, -1).mean(axis=2, keepdims=True)
-    return _mixed(np.repeat(95 + grey * (150 / 255), 3, axis=2), colour, strength)
+    return _mixed(np.repeat(PALE + grey * ((252 - PALE) / 255), 3, axis=2), colour, strength)
 
 
 def _strength_and_colour(

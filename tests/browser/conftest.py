@@ -8,9 +8,6 @@ from typing import Any
 
 import pytest
 
-playwright_api = pytest.importorskip(
-    "playwright.sync_api", reason="the browser's driver is not installed: pip install .[browser]"
-)
 CHROMIUM = os.environ.get("NNLAB_TEST_CHROMIUM") or shutil.which("chromium")
 # Chromium asks its makers for this and that unless told not to; a page is to ask for nothing.
 QUIET = [
@@ -89,9 +86,12 @@ class Looked:
 @pytest.fixture(scope="session")
 def browser():
     """Debian's Chromium, without a window."""
+    driver = pytest.importorskip(
+        "playwright.sync_api", reason="its driver is not installed: pip install .[browser]"
+    )
     if CHROMIUM is None:
         pytest.skip("chromium is not installed: apt-get install chromium")
-    with playwright_api.sync_playwright() as playwright:
+    with driver.sync_playwright() as playwright:
         started = playwright.chromium.launch(
             executable_path=CHROMIUM, headless=True, args=QUIET, chromium_sandbox=False
         )

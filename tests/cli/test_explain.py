@@ -169,7 +169,7 @@ def test_names_are_shown_as_text_and_never_run(nnlab, softmax_run, fashion_file,
     image = folder / f"{HOSTILE[0].replace('/', '')}.png"
     with h5py.File(fashion_file) as file:
         Image.fromarray(file["test/images"][0, :, :, 0]).save(image)
-    done = nnlab("explain", odd, image, "--true", 0, "-o", folder / "page.html")
+    done = nnlab("explain", odd, image, "--true", 3, "-o", folder / "page.html")
     assert done.code == 0, done.stderr
     page = (folder / "page.html").read_text()
     assert "<script" not in page

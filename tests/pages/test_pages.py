@@ -12,7 +12,7 @@ from PIL import Image
 
 from nnlab import pages
 from nnlab.pages.document import _environment
-from nnlab.pages.pictures import AGAINST, FOR, NEUTRAL
+from nnlab.pages.pictures import AGAINST, FOR, NEUTRAL, PALE
 
 HOSTILE = [
     "<script>alert(1)</script>",
@@ -158,7 +158,7 @@ def test_heat_is_blue_for_and_orange_against():
 def test_heat_over_an_image_leaves_the_image_where_there_is_none():
     image = np.array([[0, 255]], np.uint8)[..., None]
     colours = pages.overlaid(image, np.array([[0.0, 1.0]]))
-    assert colours[0, 0].tolist() == [95, 95, 95]
+    assert colours[0, 0].tolist() == [PALE, PALE, PALE]
     assert tuple(colours[0, 1].tolist()) == FOR
 
 
