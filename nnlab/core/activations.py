@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from nnlab.core.layer import Array, Layer
-from nnlab.jit import kernels
+from nnlab.core.workers import current
 
 
 class Activation(Layer):
@@ -68,16 +68,13 @@ class ReLU(Activation):
     default_initializer = "he_normal"
     kinks = (0.0,)
 
-    def allocate(self, batch: int, dtype: np.dtype[Any]) -> None:
-        """Besides the base's arrays, choose between compiled loops and NumPy."""
-        super().allocate(batch, dtype)
-        self._kernels = kernels("nnlab.core.kernels")
-
     def backward(self, dout: Array) -> Array:
         """Return dout where the output is positive, else 0."""
-        if self._kernels is None or not dout.flags.c_contiguous:
+        workers = current()
+        if workers.kernels is None or not dout.flags.c_contiguous:
             return super().backward(dout)
-        self._kernels.relu_backward(self._y.reshape(-1), dout.reshape(-1))
+        output = self._y.reshape(-1)
+        workers.kernels.relu_backward(workers.team, workers.threads, output, dout.reshape(-1))
         return dout
 
     def slopes(self, rows: int) -> Array:
@@ -88,10 +85,11 @@ class ReLU(Activation):
 
     def apply(self, x: Array, out: Array, work: Array) -> None:  # noqa: ARG002
         """max(0, x)."""
-        if self._kernels is None or not x.flags.c_contiguous:
+        workers = current()
+        if workers.kernels is None or not x.flags.c_contiguous:
             np.maximum(x, 0, out=out)
         else:
-            self._kernels.relu(x.reshape(-1), out.reshape(-1))
+            workers.kernels.relu(workers.team, workers.threads, x.reshape(-1), out.reshape(-1))
 
     def derive(self, x: Array, y: Array, slope: Array) -> None:  # noqa: ARG002
         """1 where the output is positive, else 0."""

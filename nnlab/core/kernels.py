@@ -2,7 +2,8 @@
 
 Each has the same operations in the same order as the NumPy code beside which it stands, so the
 answers agree to the last bit (no contraction to fused multiply-adds, no reordering of sums).
-Numbers that scale an array are passed in the array's type.
+Numbers that scale an array are passed in the array's type. `team` and `parts` are those of
+`nnlab.core.workers`.
 """
 
 from typing import Any
@@ -13,12 +14,15 @@ from numba import types
 from numba.extending import intrinsic
 
 from nnlab.jit import compiled
+from nnlab.team import shared
 
 Array = Any
 
 # Rows of a batch lie anywhere in memory: each is asked for while the ones before it are read.
 ROWS_AHEAD = 8
 CACHE_LINE = 64
+# Numbers from which on a second thread is worth its call.
+WORTH_SHARING = 8192
 
 
 @intrinsic
@@ -38,52 +42,80 @@ def prefetch(_: Any, address: Any) -> Any:  # noqa: ARG001  (Numba passes its ty
 
 
 @compiled
-def add_bias(out: Array, bias: Array) -> None:
-    """Add b (K,) to every row of (N, K)."""
-    for i in range(out.shape[0]):
-        row = out[i]
-        for j in range(row.size):
-            row[j] += bias[j]
-
-
-@compiled
-def relu(x: Array, out: Array) -> None:
-    """Write max(0, x), and NaN for NaN; the arrays are flat and may be the same."""
+def _relu_part(part: int, parts: int, x: Array, out: Array) -> None:
     zero = x.dtype.type(0)
-    for i in range(x.size):
+    for i in range(x.size * part // parts, x.size * (part + 1) // parts):
         value = x[i]
         out[i] = zero if value <= zero else value
 
 
 @compiled
-def relu_backward(output: Array, dout: Array) -> None:
-    """Set dout to 0 where the output is not positive; both flat."""
+def _relu_backward_part(part: int, parts: int, output: Array, dout: Array) -> None:
     zero, one = dout.dtype.type(0), dout.dtype.type(1)
-    for i in range(dout.size):
+    for i in range(dout.size * part // parts, dout.size * (part + 1) // parts):
         dout[i] = dout[i] * (one if output[i] > zero else zero)
 
 
 @compiled
-def standardize(pixels: Array, scale: Array, shift: Array, out: Array) -> None:
-    """Write pixels * scale + shift, by column; pixels (N, D) uint8, scale and shift (D,)."""
-    for i in range(out.shape[0]):
+def _standardize_part(
+    part: int, parts: int, pixels: Array, scale: Array, shift: Array, out: Array
+) -> None:
+    for i in range(len(out) * part // parts, len(out) * (part + 1) // parts):
         row, image = out[i], pixels[i]
         for j in range(row.size):
             row[j] = image[j] * scale[j] + shift[j]
 
 
 @compiled
-def gather(images: Array, rows: Array, scale: Array, shift: Array, out: Array) -> None:
-    """Write images[rows] * scale + shift, by column; images (N, D) uint8, contiguous."""
-    size = images.shape[1]
-    for i in range(rows.size):
-        if i + ROWS_AHEAD < rows.size:
+def _gather_part(
+    part: int, parts: int, images: Array, rows: Array, scale: Array, shift: Array, out: Array
+) -> None:
+    size, end = images.shape[1], len(rows) * (part + 1) // parts
+    for i in range(len(rows) * part // parts, end):
+        if i + ROWS_AHEAD < end:
             start = images.ctypes.data + rows[i + ROWS_AHEAD] * size
             for offset in range(0, size, CACHE_LINE):
                 prefetch(start + offset)
         row, image = out[i], images[rows[i]]
         for j in range(row.size):
             row[j] = image[j] * scale[j] + shift[j]
+
+
+_relu_parts, _relu_backward_parts = shared(_relu_part), shared(_relu_backward_part)
+_standardize_parts, _gather_parts = shared(_standardize_part), shared(_gather_part)
+
+
+@compiled
+def _team_for(team: int, size: int) -> int:
+    return team if size >= WORTH_SHARING else 0
+
+
+@compiled
+def relu(team: int, parts: int, x: Array, out: Array) -> None:
+    """Write max(0, x), and NaN for NaN; the arrays are flat and may be the same."""
+    _relu_parts(_team_for(team, x.size), parts, (x, out))
+
+
+@compiled
+def relu_backward(team: int, parts: int, output: Array, dout: Array) -> None:
+    """Set dout to 0 where the output is not positive; both flat."""
+    _relu_backward_parts(_team_for(team, dout.size), parts, (output, dout))
+
+
+@compiled
+def standardize(
+    team: int, parts: int, pixels: Array, scale: Array, shift: Array, out: Array
+) -> None:
+    """Write pixels * scale + shift, by column; pixels (N, D) uint8, scale and shift (D,)."""
+    _standardize_parts(_team_for(team, out.size), parts, (pixels, scale, shift, out))
+
+
+@compiled
+def gather(
+    team: int, parts: int, images: Array, rows: Array, scale: Array, shift: Array, out: Array
+) -> None:
+    """Write images[rows] * scale + shift, by column; images (N, D) uint8, contiguous."""
+    _gather_parts(_team_for(team, out.size), parts, (images, rows, scale, shift, out))
 
 
 @compiled
@@ -143,85 +175,3 @@ def count_right(scores: Array, labels: Array) -> int:
         if best == labels[i]:
             right += 1
     return right
-
-
-@compiled
-def penalize(theta: Array, grad: Array, l2: Any, l1: Any, shrink: Any) -> None:
-    """Add l2 * theta and l1 * sign(theta) to the gradient, then multiply theta by `shrink`."""
-    for i in range(theta.size):
-        weight = theta[i]
-        sign = np.sign(weight) * l1
-        grad[i] = (grad[i] + weight * l2) + sign
-        theta[i] = weight * shrink
-
-
-@compiled
-def sgd(theta: Array, grad: Array, rate: Any) -> None:
-    """Theta -= rate g."""
-    for i in range(theta.size):
-        theta[i] = theta[i] - grad[i] * rate
-
-
-@compiled
-def momentum(theta: Array, grad: Array, velocity: Array, factor: Any, rate: Any) -> None:
-    """V = mu v + g; theta -= rate v."""
-    for i in range(theta.size):
-        v = velocity[i] * factor + grad[i]
-        velocity[i] = v
-        theta[i] = theta[i] - v * rate
-
-
-@compiled
-def nesterov(theta: Array, grad: Array, velocity: Array, factor: Any, rate: Any) -> None:
-    """V = mu v + g; theta -= rate (mu v + g)."""
-    for i in range(theta.size):
-        g = grad[i]
-        v = velocity[i] * factor + g
-        velocity[i] = v
-        theta[i] = theta[i] - (v * factor + g) * rate
-
-
-@compiled
-def adagrad(theta: Array, grad: Array, squares: Array, epsilon: Any, rate: Any) -> None:
-    """S += g^2; theta -= rate g / (sqrt(s) + eps)."""
-    for i in range(theta.size):
-        g = grad[i]
-        s = squares[i] + g * g
-        squares[i] = s
-        theta[i] = theta[i] - g / (np.sqrt(s) + epsilon) * rate
-
-
-@compiled
-def rmsprop(
-    theta: Array, grad: Array, squares: Array, keep: Any, take: Any, epsilon: Any, rate: Any
-) -> None:
-    """S = keep s + take g^2; theta -= rate g / (sqrt(s) + eps)."""
-    for i in range(theta.size):
-        g = grad[i]
-        s = squares[i] * keep + g * g * take
-        squares[i] = s
-        theta[i] = theta[i] - g / (np.sqrt(s) + epsilon) * rate
-
-
-@compiled
-def adam(
-    theta: Array,
-    grad: Array,
-    first: Array,
-    second: Array,
-    keep1: Any,
-    take1: Any,
-    keep2: Any,
-    take2: Any,
-    inverse_root: Any,
-    epsilon: Any,
-    scale: Any,
-) -> None:
-    """M and v, and theta -= scale m / (sqrt(v) inverse_root + eps)."""
-    for i in range(theta.size):
-        g = grad[i]
-        v = second[i] * keep2 + g * g * take2
-        second[i] = v
-        m = first[i] * keep1 + g * take1
-        first[i] = m
-        theta[i] = theta[i] - m / (np.sqrt(v) * inverse_root + epsilon) * scale

@@ -6,7 +6,7 @@ import numpy as np
 
 from nnlab.core.initializers import INITIALIZERS
 from nnlab.core.layer import Array, Layer, Parameter
-from nnlab.jit import kernels
+from nnlab.core.workers import current
 
 
 class Linear(Layer):
@@ -43,23 +43,33 @@ class Linear(Layer):
         """One array for the output, one for the input's gradient if it is wanted."""
         self._out = np.empty((batch, self.outputs), dtype)
         self._dx = np.empty((batch, self.inputs), dtype) if self.input_gradient else None
-        self._kernels = kernels("nnlab.core.kernels")
 
     def forward(self, x: Array, training: bool) -> Array:  # noqa: ARG002
         """Return x W + b."""
-        out = self._out[: len(x)]
-        np.matmul(x, self.params["W"], out=out)
-        if self._kernels is None:
-            out += self.params["b"]
+        self._x, out = x, self._out[: len(x)]
+        weights, bias = self.params["W"], self.params["b"]
+        workers = current()
+        if workers.can_multiply(x, out):
+            workers.products.forward(*workers.how(out), x, weights, bias, out)
         else:
-            self._kernels.add_bias(out, self.params["b"])
-        self._x = x
+            np.matmul(x, weights, out=out)
+            out += bias
         return out
 
     def backward(self, dout: Array) -> Array:
         """Write dW and db, return dx (or dout itself where dx is not wanted)."""
-        np.matmul(self._x.T, dout, out=self.grads["W"])
-        np.add.reduce(dout, axis=0, out=self.grads["b"])
+        workers, x, weights = current(), self._x, self.params["W"]
+        shared = workers.can_multiply(x, dout)
+        if shared:
+            how = workers.how(dout)
+            workers.products.weight_gradient(*how, x, dout, self.grads["W"], self.grads["b"])
+        else:
+            np.matmul(x.T, dout, out=self.grads["W"])
+            np.add.reduce(dout, axis=0, out=self.grads["b"])
         if self._dx is None:
             return dout
-        return np.matmul(dout, self.params["W"].T, out=self._dx[: len(dout)])
+        dx = self._dx[: len(dout)]
+        if shared:
+            workers.products.input_gradient(*how, dout, weights, dx)
+            return dx
+        return np.matmul(dout, weights.T, out=dx)

@@ -16,39 +16,30 @@ With parameters theta, gradient g and learning rate lr, and every state vector b
 These are PyTorch's definitions, with PyTorch's constants. Decoupled weight decay works with every
 optimizer: before the step the penalized weights are multiplied by ``1 - lr * weight_decay``;
 unlike PyTorch's, it leaves biases and gains alone.
-
-The vectors are worked through in chunks that stay in the processor's cache, and everything that a
-step does with a number happens while its chunk is there: penalty, decay, update, average.
 """
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import numpy as np
 
 from nnlab.core.layer import Array
-from nnlab.core.network import Network
-from nnlab.core.penalties import Penalty, limit_norms
-from nnlab.jit import kernels
 
 State = Sequence[Array]
 Numbers = Sequence[Any]
-
-# Four or five float32 vectors of this length lie in the second-level cache together.
-CHUNK = 32768
 
 
 class Optimizer:
     """Base of the optimizers.
 
     A subclass names its state vectors in `slots`, gives a step's numbers in `numbers` and updates
-    one chunk in `update`. A compiled loop of the same name as `rule` in `nnlab.core.kernels`
-    takes the chunk, its state and the numbers, and is used where there is one.
+    a stretch of theta in `update`. The compiled loop that `nnlab.core.update_kernels` has for
+    `rule`, if any, does the same.
 
     Attributes:
         steps: how many steps have been taken.
         state: the state vectors by name, each laid out like theta.
+        block: (S, P) the same vectors, in the order of `slots`.
     """
 
     kind: ClassVar[str]
@@ -59,11 +50,12 @@ class Optimizer:
 
     def __init__(self) -> None:
         self.steps = 0
-        self.state: dict[str, Array] = {}
+        self.allocate(np.empty(0))
 
     def allocate(self, theta: Array) -> None:
         """Make the state vectors, zero, for this parameter vector."""
-        self.state = {name: np.zeros_like(theta) for name in self.slots}
+        self.block = np.zeros((len(self.slots), theta.size), theta.dtype)
+        self.state = dict(zip(self.slots, self.block, strict=True))
 
     def numbers(self, learning_rate: float) -> tuple[float, ...]:
         """Return what `update` needs in step number `self.steps`."""
@@ -72,7 +64,7 @@ class Optimizer:
     def update(
         self, theta: Array, grad: Array, work: Array, state: State, numbers: Numbers
     ) -> None:
-        """Update one chunk of theta; `work` is free."""
+        """Update a stretch of theta; `work` is free."""
         raise NotImplementedError
 
 
@@ -251,124 +243,3 @@ class AdamW(Adam):
 OPTIMIZERS: dict[str, type[Optimizer]] = {
     cls.kind: cls for cls in (SGD, Momentum, Nesterov, Adagrad, RMSprop, Adam, AdamW)
 }
-
-
-@dataclass
-class Update:
-    """Everything that happens to a network's parameters after a backward pass.
-
-    Args:
-        network: whose theta and grad are worked on.
-        optimizer: the rule; its state is allocated here.
-        penalty: added to the gradient of the penalized weights.
-        weight_decay: decoupled, on the penalized weights.
-        clip: scale the gradient (penalty included) back to this norm where it is longer.
-        max_norm: bound on the norm of the weights into each unit.
-        averaging: factor of the exponential moving average of theta, 0 for none. Early on
-            ``(1 + t) / (10 + t)`` is used where it is smaller, so that the average does not
-            remember the first values. Running statistics (batch normalization) are not averaged.
-    """
-
-    network: Network
-    optimizer: Optimizer
-    penalty: Penalty = field(default_factory=Penalty)
-    weight_decay: float = 0.0
-    clip: float | None = None
-    max_norm: float | None = None
-    averaging: float = 0.0
-
-    def __post_init__(self) -> None:
-        theta, grad = self.network.theta, self.network.grad
-        self.optimizer.allocate(theta)
-        self.average = theta.copy() if self.averaging else None
-        self._work = np.empty(min(CHUNK, len(theta)), theta.dtype)
-        found = kernels("nnlab.core.kernels")
-        self._rule: Callable[..., None] | None = getattr(found, self.optimizer.rule, None)
-        self._penalize: Callable[..., None] | None = getattr(found, "penalize", None)
-        vectors = [theta, grad, *self.optimizer.state.values()]
-        # Cut where the penalized weights end, so that a chunk is penalized whole or not at all.
-        self._chunks: list[_Chunk] = []
-        for start, stop, penalized in (
-            (0, self.network.penalized, True),
-            (self.network.penalized, len(theta), False),
-        ):
-            for begin in range(start, stop, CHUNK):
-                where = slice(begin, min(begin + CHUNK, stop))
-                views = [vector[where] for vector in vectors]
-                self._chunks.append(_Chunk(penalized, where, views, self._work[: len(views[0])]))
-
-    def apply(self, learning_rate: float) -> float:
-        """Take one step.
-
-        Args:
-            learning_rate: of this step.
-
-        Returns:
-            The norm of the gradient, penalty included, before clipping. It is not finite where
-            the gradient is not, and then theta is spoilt: check it at every step.
-        """
-        optimizer, scalar = self.optimizer, self.network.dtype.type
-        optimizer.steps += 1
-        numbers = [scalar(number) for number in optimizer.numbers(learning_rate)]
-        shrink = scalar(1.0 - learning_rate * self.weight_decay)
-        average_share = scalar(
-            1 - min(self.averaging, (1 + optimizer.steps) / (10 + optimizer.steps))
-        )
-        squared_norm, scale = 0.0, scalar(1)
-        if self.clip is not None:
-            # The whole norm has to be known before the first number changes.
-            squared_norm = sum(self._penalized_norm(chunk, scalar(1)) for chunk in self._chunks)
-            norm = float(np.sqrt(squared_norm))
-            scale = scalar(min(1.0, self.clip / norm) if norm > 0 else 1.0)
-        for chunk in self._chunks:
-            theta, grad, *state = chunk.vectors
-            if self.clip is None:
-                squared_norm += self._penalized_norm(chunk, shrink)
-            else:
-                grad *= scale
-                if chunk.penalized:
-                    theta *= shrink
-            if self._rule is not None:
-                self._rule(theta, grad, *state, *numbers)
-            else:
-                optimizer.update(theta, grad, chunk.work, state, numbers)
-            if self.max_norm is None:
-                self._add_to_average(chunk, average_share)
-        if self.max_norm is not None:
-            for weights in self.network.weight_matrices():
-                limit_norms(weights, self.max_norm)
-            # The average is one of weights within the bound, so it comes after it.
-            for chunk in self._chunks:
-                self._add_to_average(chunk, average_share)
-        return float(np.sqrt(squared_norm))
-
-    def _add_to_average(self, chunk: "_Chunk", share: Any) -> None:
-        if self.average is not None:
-            average, work = self.average[chunk.where], chunk.work
-            np.subtract(chunk.vectors[0], average, out=work)
-            work *= share
-            average += work
-
-    def _penalized_norm(self, chunk: "_Chunk", shrink: Any) -> float:
-        """Add the penalty to a chunk's gradient, shrink its weights; return the squared norm."""
-        theta, grad = chunk.vectors[:2]
-        if chunk.penalized and (self.penalty or shrink != 1):
-            if self._penalize is not None:
-                scalar = self.network.dtype.type
-                self._penalize(
-                    theta, grad, scalar(self.penalty.l2), scalar(self.penalty.l1), shrink
-                )
-            else:
-                self.penalty.add_gradient(theta, grad, chunk.work)
-                theta *= shrink
-        return float(np.dot(grad, grad))
-
-
-@dataclass(frozen=True)
-class _Chunk:
-    """Views of every vector at one stretch of the parameters."""
-
-    penalized: bool
-    where: slice
-    vectors: list[Array]
-    work: Array

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nnlab.errors import InputError
-from nnlab.neighbors.levels import best_level, choose, module_of
+from nnlab.neighbors.levels import best_level, choose, modules_of
 from nnlab.neighbors.metrics import Metric
 
 ALIGNMENT = 64  # bytes of a cache line and of the widest vector
@@ -143,18 +143,18 @@ class ByteEngine:
         self, queries: Packed, rows: Packed, first: int, nearest: Nearest, stop: Stop = never
     ) -> None:
         """Merge a block of training rows into the k nearest, tile by tile."""
-        module = self.kernels.module
+        keeping = self.kernels.keeping
         nearest.query_squares[...] = queries.squares
         for block, tile in self.tiles(queries, rows, stop):
             number = first + block.start
             if self.metric.order == "angle":
-                module.keep_smallest_angles(
+                keeping.keep_smallest_angles(
                     tile, self.offsets(queries), np.maximum(rows.squares[block], 1), number,
                     nearest.keys, nearest.squares, nearest.rows,
                 )  # fmt: skip
             else:
                 count = block.stop - block.start
-                module.keep_smallest(tile, count, number, nearest.keys, nearest.rows)
+                keeping.keep_smallest(tile, count, number, nearest.keys, nearest.rows)
 
     def offsets(self, queries: Packed) -> NDArray[np.int64]:
         """Return what each query's products lack: with flipped rows they are q.(t - 128)."""
@@ -211,9 +211,9 @@ class FloatEngine:
     def __init__(self, metric: Metric, columns: int, level: str | None = None) -> None:
         self.metric = metric
         self.row_bytes = 8 * columns
-        self.module: Any = module_of(best_level(level))
+        module, self.keeping = modules_of(best_level(level))
         name = {"absolute": "float_absolute", "largest": "float_largest"}
-        self.fill = getattr(self.module, name.get(metric.product, "float_squares"))
+        self.fill = getattr(module, name.get(metric.product, "float_squares"))
 
     def start(self, queries: int, k: int) -> Nearest:
         """Return empty places for the k nearest of each query."""
@@ -250,7 +250,7 @@ class FloatEngine:
                 tile[queries.squares == 0] = 1.0
                 tile[:, rows.squares[block] == 0] = 1.0
             count = tile.shape[1]
-            self.module.keep_smallest(tile, count, first + start, nearest.keys, nearest.rows)
+            self.keeping.keep_smallest(tile, count, first + start, nearest.keys, nearest.rows)
 
     def distances(self, nearest: Nearest) -> NDArray[Any]:
         """Return float64."""

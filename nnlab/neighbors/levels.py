@@ -38,13 +38,15 @@ class Kernels:
         level: the level that was asked for or found.
         fill: fills a tile: `fill(queries, rows, out)`.
         flip: what the training rows' bytes are combined with by xor before `fill` sees them.
-        module: where `pack`, `keep_smallest` and the others of that level live.
+        module: where `pack` and the distances of that level live.
+        keeping: where `keep_smallest` and its kin live.
     """
 
     level: str
     fill: Callable[..., None]
     flip: int
     module: ModuleType
+    keeping: ModuleType
 
 
 @functools.cache
@@ -80,15 +82,15 @@ def best_level(level: str | None = None) -> str:
     return level
 
 
-def module_of(level: str) -> ModuleType:
-    """Return the module that holds the functions of a level."""
+def modules_of(level: str) -> tuple[ModuleType, ModuleType]:
+    """Return the modules that hold the distances of a level and its ways to keep the nearest."""
     if level == "numpy":
         from nnlab.neighbors import plain
 
-        return plain
-    from nnlab.neighbors import compiled
+        return plain, plain
+    from nnlab.neighbors import compiled, keeping
 
-    return compiled
+    return compiled, keeping
 
 
 def choose(product: str, width: int, level: str | None = None) -> Kernels:
@@ -103,12 +105,13 @@ def choose(product: str, width: int, level: str | None = None) -> Kernels:
         InputError: this machine cannot run that level.
     """
     level = best_level(level)
-    module: Any = module_of(level)
+    modules = modules_of(level)
+    module: Any = modules[0]
     if level == "numpy":
-        return Kernels(level, getattr(module, product), 0, module)
+        return Kernels(level, getattr(module, product), 0, *modules)
     names = list(LEVELS)
     for lower in names[names.index(level) :]:
         name = f"{product}_{lower}"
         if hasattr(module, name) and width <= WIDEST.get(name, width):
-            return Kernels(level, getattr(module, name), 128 * (lower == "avx512_vnni"), module)
+            return Kernels(level, getattr(module, name), 128 * (lower == "avx512_vnni"), *modules)
     raise ValueError(f"there is no kernel called {product}")

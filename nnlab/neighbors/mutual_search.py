@@ -135,7 +135,7 @@ class _Pair:
         engine, a_rows = self._engine, self._a_rows[block]
         queries = engine.pack(self._flat[a_rows], queries=True)
         mine = self._a_nearest.part(block)
-        keep = engine.kernels.module
+        keep = engine.kernels.keeping
         for columns, tile in engine.tiles(queries, self._b_packed, self._stop.is_set):
             b_rows, theirs = self._b_rows[columns], self._b_nearest.part(columns)
             keep.keep_rows(tile, a_rows, b_rows, mine.keys, mine.rows)

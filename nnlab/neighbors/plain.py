@@ -1,6 +1,6 @@
 """The same kernels in plain NumPy, for machines without Numba: slower, with the same answers.
 
-Arguments and results are those of `nnlab.neighbors.compiled`.
+Arguments and results are those of `nnlab.neighbors.compiled` and `nnlab.neighbors.keeping`.
 """
 
 import functools

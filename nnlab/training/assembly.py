@@ -8,9 +8,10 @@ import numpy as np
 from nnlab.core.losses import Loss, balanced_class_weights, loss_from_spec
 from nnlab.core.models import Architecture, build
 from nnlab.core.network import Network
-from nnlab.core.optimizers import OPTIMIZERS, Update
+from nnlab.core.optimizers import OPTIMIZERS
 from nnlab.core.penalties import Penalty
 from nnlab.core.schedules import Schedule
+from nnlab.core.update import Update
 from nnlab.errors import InputError
 from nnlab.stratify import stratified_split
 from nnlab.training.augmentation import Augmentation

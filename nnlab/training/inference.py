@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from nnlab.core.losses import Loss, count_right
 from nnlab.core.network import Network
+from nnlab.core.workers import at_work
 from nnlab.training.images import ImageSet
 from nnlab.training.standardization import Applier
 
@@ -30,7 +31,9 @@ def score_blocks(
     """Yield scores (n, C), a work array, and labels (n,) for all images in order."""
     x = np.empty((min(block, max(1, len(images))), network.inputs), network.dtype)
     for pixels, labels in images.blocks(block):
-        yield network.forward(applier(pixels, x[: len(pixels)])), labels
+        with at_work():
+            scores = network.forward(applier(pixels, x[: len(pixels)]))
+        yield scores, labels
 
 
 def scores_of(network: Network, applier: Applier, images: ImageSet) -> NDArray[Any]:

@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nnlab.errors import InputError
-from nnlab.jit import kernels
+from nnlab.core.workers import current
 
 Images = NDArray[Any]
 Floats = NDArray[np.float64]
@@ -80,7 +80,6 @@ class Applier:
         self.dtype = dtype
         self._scale = standardization.scale.astype(dtype)
         self._shift = standardization.shift.astype(dtype)
-        self._kernels = kernels("nnlab.core.kernels")
         matrix = standardization.matrix
         self._matrix = None if matrix is None else matrix.astype(dtype)
         self._work = np.empty((0, standardization.scale.size), dtype)
@@ -92,11 +91,14 @@ class Applier:
             if len(self._work) < len(out):
                 self._work = np.empty_like(out)
             target = self._work[: len(out)]
-        if self._kernels is None:
+        workers = current()
+        if workers.kernels is None:
             np.multiply(pixels, self._scale, out=target)
             target += self._shift
         else:
-            self._kernels.standardize(pixels, self._scale, self._shift, target)
+            workers.kernels.standardize(
+                workers.team, workers.threads, pixels, self._scale, self._shift, target
+            )
         if self._matrix is not None:
             np.matmul(target, self._matrix, out=out)
         return out
@@ -112,10 +114,13 @@ class Applier:
             pixels: (n, D) uint8, a free array.
             out: (n, D).
         """
-        if self._kernels is None or self._matrix is not None:
+        workers = current()
+        if workers.kernels is None or self._matrix is not None:
             # mode="clip" writes straight to `out`.
             return self(np.take(images, rows, axis=0, out=pixels, mode="clip"), out)
-        self._kernels.gather(images, rows, self._scale, self._shift, out)
+        workers.kernels.gather(
+            workers.team, workers.threads, images, rows, self._scale, self._shift, out
+        )
         return out
 
 

@@ -19,8 +19,9 @@ from numpy.typing import NDArray
 
 from nnlab.core.losses import Loss, count_right
 from nnlab.core.network import Network
-from nnlab.core.optimizers import Update
 from nnlab.core.schedules import Schedule
+from nnlab.core.update import Update
+from nnlab.core.workers import at_work
 from nnlab.errors import DivergedError
 from nnlab.training import advice, watch
 from nnlab.training.batches import Batch, Batches
@@ -201,7 +202,8 @@ class Trainer:
         counters, steps = self.counters, self.batches.steps
         while counters.step < steps:
             started = perf_counter()
-            with np.errstate(all="ignore"):  # what is not finite is found and said by `_step`
+            # What is not finite is found and said by `_step`.
+            with np.errstate(all="ignore"), at_work():
                 self._step(counters.epoch, counters.step)
             counters.step += 1
             counters.seconds += perf_counter() - started

@@ -5,8 +5,9 @@ import pytest
 
 from nnlab.core.models import Architecture, build
 from nnlab.core.network import Network
-from nnlab.core.optimizers import CHUNK, OPTIMIZERS, SGD, Update
+from nnlab.core.optimizers import OPTIMIZERS, SGD
 from nnlab.core.penalties import Penalty, limit_norms
+from nnlab.core.update import STRETCH, Update
 
 
 def network_of(parameters: int = 300, dtype=np.float64) -> Network:
@@ -39,7 +40,7 @@ def reference(kind, gradients, theta, rate):
 
 
 @pytest.mark.parametrize("kind", OPTIMIZERS)
-@pytest.mark.parametrize("width", [5, CHUNK])  # CHUNK * 3 weights: several chunks and a rest
+@pytest.mark.parametrize("width", [5, STRETCH])  # STRETCH * 3 weights: several stretches and a rest
 def test_an_optimizer_is_its_formula_in_every_chunk(kind, width):
     network = network_of(width)
     start = network.theta.copy()
@@ -139,7 +140,7 @@ def test_a_gradient_that_is_not_finite_shows_in_the_norm():
 def test_a_step_allocates_nothing_that_grows():
     import tracemalloc
 
-    network = network_of(CHUNK, np.float32)
+    network = network_of(STRETCH, np.float32)
     update = Update(network, OPTIMIZERS["adamw"](), Penalty(0.1, 0.1), 0.1, clip=1.0, averaging=0.9)
     update.apply(0.1)
     tracemalloc.start()

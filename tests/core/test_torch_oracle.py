@@ -18,8 +18,9 @@ from nnlab.core.layers import NORMALIZATIONS
 from nnlab.core.losses import LOSSES, Hinge, Loss, SoftmaxCrossEntropy, SquaredHinge
 from nnlab.core.models import Architecture, build
 from nnlab.core.network import Network
-from nnlab.core.optimizers import OPTIMIZERS, Update
+from nnlab.core.optimizers import OPTIMIZERS
 from nnlab.core.penalties import Penalty
+from nnlab.core.update import Update
 from nnlab.core.schedules import SCHEDULES, Schedule
 
 torch = pytest.importorskip("torch", reason="the oracle is not installed: pip install .[oracle]")

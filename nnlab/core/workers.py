@@ -1,0 +1,101 @@
+"""Who computes: the threads that a stretch of work shares its loops and products among.
+
+    with at_work():                  a step of training, or a pass over many images
+        network.forward(x)           layers ask `current()` and share what is worth it
+
+Inside, the BLAS computes with one thread and the team takes its place, so that the two never
+fight for the cores; outside, and where the BLAS is not one that can be called from compiled code,
+products are NumPy's, and the BLAS has its own threads. There are as many threads as the BLAS was
+told to use (`nnlab.machine.limit_blas_threads`).
+"""
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from numpy.typing import NDArray
+
+from nnlab.jit import kernels
+
+
+@dataclass(frozen=True)
+class Workers:
+    """What layers compute with.
+
+    Attributes:
+        threads: how many; work is cut into as many parts, which decides the order of sums.
+        team: the address of their team, 0 for one thread.
+        kernels: the module `nnlab.core.kernels`; None for NumPy alone.
+        products: the module `nnlab.core.products`; None to leave products to `numpy.matmul`.
+        gemm: addresses of the BLAS's products by dtype, with `products`.
+        wide: whether the BLAS's integers have 64 bits.
+        owner: the team itself, which lives as long as this.
+    """
+
+    threads: int = 1
+    team: int = 0
+    kernels: Any = None
+    products: Any = None
+    gemm: dict[Any, int] = field(default_factory=dict)
+    wide: int = 0
+    owner: Any = None
+
+    def can_multiply(self, x: NDArray[Any], y: NDArray[Any]) -> bool:
+        """Whether `products` are there and take these arrays."""
+        return (
+            self.products is not None
+            and x.dtype == y.dtype
+            and x.flags.c_contiguous
+            and y.flags.c_contiguous
+        )
+
+    def how(self, y: NDArray[Any]) -> tuple[int, int, int, int]:
+        """Return the first arguments of what is in `products`."""
+        return self.team, self.threads, self.gemm[y.dtype], self.wide
+
+
+class _OfThread(threading.local):
+    """What each Python thread has for itself: two that train do not share a team."""
+
+    def __init__(self) -> None:
+        self.present: Workers | None = None
+        self.known: dict[int, Workers] = {}
+
+
+_mine = _OfThread()
+
+
+def current() -> Workers:
+    """Return who computes now."""
+    return _mine.present or Workers(kernels=kernels("nnlab.core.kernels"))
+
+
+@contextmanager
+def at_work() -> Iterator[Workers]:
+    """Give layers a team for a while; within another such stretch, its team goes on."""
+    found = None if _mine.present else kernels("nnlab.core.blas")
+    blas = found.find_blas() if found else None
+    if blas is None:
+        yield current()
+        return
+    threads = blas.get_threads()
+    if threads not in _mine.known:
+        _mine.known[threads] = _employ(threads, blas)
+    workers = _mine.present = _mine.known[threads]
+    workers.owner.wake()
+    blas.set_threads(1)
+    try:
+        yield workers
+    finally:
+        blas.set_threads(threads)
+        _mine.present = None
+
+
+def _employ(threads: int, blas: Any) -> Workers:
+    from nnlab.team import Team
+
+    team = Team(threads)
+    own, products = kernels("nnlab.core.kernels"), kernels("nnlab.core.products")
+    return Workers(threads, team.address, own, products, blas.gemm, blas.wide, team)
