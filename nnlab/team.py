@@ -11,9 +11,10 @@
 
 A pool of Python threads takes tens of microseconds to wake up, and a BLAS's own threads wait for
 one another at every product, for milliseconds if another process holds a core. Here the helpers
-wait in compiled code, and the parts of a job are handed out one by one: whoever is free takes the
-next, and if nobody helps, the caller does them all. What the parts are, and with it the order of
-every sum, is up to the caller, whoever computes them.
+wait in compiled code, where they need not ask for the interpreter's lock, and the parts of a job
+are handed out one by one: whoever is free takes the next, and if nobody helps, the caller does
+them all. What the parts are, and with it the order of every sum, is up to the caller, whoever
+computes them.
 
 Numba's cache on disk notices changes of the file that a compiled function stands in, and of no
 other: after a change here, touch the files that use it.
@@ -36,12 +37,16 @@ TASK = ir.FunctionType(ir.VoidType(), [I8P, I64, I64])
 WORD, LINE = 8, 64
 # The words that a team shares, as offsets. Different threads write them: each has a cache line.
 # TICKET holds the number of the job and, in its lower half, that of the next part to take.
-TICKET, PARTS, FUNCTION, DATA, DONE, STOP = (LINE * number for number in range(6))
+# ASLEEP counts the helpers that wait at the semaphore BED.
+TICKET, PARTS, FUNCTION, DATA, DONE, STOP, ASLEEP, BED, END = (LINE * n for n in range(9))
 PART_BITS = 32
-# How often a helper looks for a new job before it goes to sleep: about a millisecond.
-PATIENCE = 1_000_000
-# After so many looks at a time a waiting thread lets others onto its core.
-POLITE = 10_000
+# How often a helper looks for a new job before it goes to sleep: about half a millisecond.
+PATIENCE = 500_000
+# How often the caller looks whether a helper is done before it leaves its core to others for some
+# microseconds, among them perhaps that helper. Not by sched_yield, in which a BLAS's threads wait:
+# Linux holds every yield against a thread and in the end lets it wait for as long as others work.
+POLITE = 50_000
+NAP = 20  # microseconds
 
 
 class Team:
@@ -54,37 +59,30 @@ class Team:
 
     def __init__(self, threads: int) -> None:
         self.threads = threads
-        memory = np.zeros(8 * LINE // WORD, np.int64)
-        aligned = -(-memory.ctypes.data // LINE) * LINE
-        self.address = int(aligned) if threads > 1 else 0
-        self._wanted = threading.Event()
+        self.address = 0
+        if threads == 1:
+            return
+        memory = np.zeros(END // WORD + LINE // WORD, np.int64)
+        self.address = -(-memory.ctypes.data // LINE) * LINE
+        _prepare(self.address)
         helpers = [
-            threading.Thread(target=_help, args=(self.address, memory, self._wanted), daemon=True)
+            threading.Thread(target=_help, args=(self.address, memory), daemon=True)
             for _ in range(threads - 1)
         ]
         for helper in helpers:
             helper.start()
         # At the latest before the interpreter ends and takes the memory from under the helpers.
-        weakref.finalize(self, _dissolve, self.address, self._wanted, helpers)
-
-    def wake(self) -> None:
-        """Have helpers that went to sleep look for jobs again; call it now and then."""
-        if not self._wanted.is_set():
-            self._wanted.set()
+        weakref.finalize(self, _dissolve, self.address, helpers)
 
 
-def _help(team: int, memory: Any, wanted: threading.Event) -> None:  # noqa: ARG001  (kept alive)
-    while _serve(team):
-        wanted.clear()
-        wanted.wait()
+def _help(team: int, memory: Any) -> None:  # (kept alive)
+    _serve(team)
 
 
-def _dissolve(team: int, wanted: threading.Event, helpers: list[threading.Thread]) -> None:
-    if helpers:
-        _dismiss(team)
-        wanted.set()
-        for helper in helpers:
-            helper.join()
+def _dissolve(team: int, helpers: list[threading.Thread]) -> None:
+    _dismiss(team, len(helpers))
+    for helper in helpers:
+        helper.join()
 
 
 def shared(task: Any) -> Any:
@@ -95,7 +93,7 @@ def shared(task: Any) -> Any:
     """
 
     @intrinsic
-    def run(typing_context: Any, team: Any, parts: Any, arguments: Any) -> Any:  # noqa: ARG001
+    def run(typing_context: Any, team: Any, parts: Any, arguments: Any) -> Any:
         kinds = (types.intp, types.intp, *arguments.types)
         signature = types.Dispatcher(task).get_call_type(typing_context, kinds, {})
 
@@ -142,7 +140,7 @@ def _call(
 def _on_words(count: int, result: Any, generate: Any) -> Any:
     """Make an intrinsic of `count` integers, the first an address of a shared word."""
 
-    def run(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:  # noqa: ARG001
+    def run(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         pointer = builder.inttoptr(arguments[0], I64.as_pointer())
         found = generate(builder, pointer, *arguments[1:])
         return context.get_dummy_value() if result is types.void else found
@@ -158,6 +156,7 @@ def _on_words(count: int, result: Any, generate: Any) -> Any:
 _load = _on_words(1, types.intp, lambda b, at: b.load_atomic(at, "seq_cst", WORD))
 _store = _on_words(2, types.void, lambda b, at, value: b.store_atomic(value, at, "seq_cst", WORD))
 _add = _on_words(2, types.intp, lambda b, at, value: b.atomic_rmw("add", at, value, "seq_cst"))
+_exchange = _on_words(2, types.intp, lambda b, at, new: b.atomic_rmw("xchg", at, new, "seq_cst"))
 # Write `value` where `expected` stands; say whether it stood there.
 _swap = _on_words(
     3, types.boolean,
@@ -166,8 +165,8 @@ _swap = _on_words(
 
 
 @intrinsic
-def _do(_: Any, function: Any, data: Any, part: Any, parts: Any) -> Any:  # noqa: ARG001
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:  # noqa: ARG001
+def _do(_: Any, function: Any, data: Any, part: Any, parts: Any) -> Any:
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         function = builder.inttoptr(arguments[0], TASK.as_pointer())
         builder.call(function, [builder.inttoptr(arguments[1], I8P), *arguments[2:]])
         return context.get_dummy_value()
@@ -175,7 +174,24 @@ def _do(_: Any, function: Any, data: Any, part: Any, parts: Any) -> Any:  # noqa
     return types.void(*[types.intp] * 4), generate
 
 
-_let_others_run = types.ExternalFunction("sched_yield", types.int32())
+# POSIX: a pause, and a semaphore between the threads of a process.
+_sleep = types.ExternalFunction("usleep", types.int32(types.uint32))
+_make_semaphore = types.ExternalFunction(
+    "sem_init", types.int32(types.intp, types.intc, types.uintc)
+)
+_wait = types.ExternalFunction("sem_wait", types.int32(types.intp))
+_post = types.ExternalFunction("sem_post", types.int32(types.intp))
+
+
+@compiled
+def _prepare(team: int) -> None:
+    _make_semaphore(team + BED, 0, 0)
+
+
+@compiled
+def _wake(team: int) -> None:
+    for _ in range(_exchange(team + ASLEEP, 0)):
+        _post(team + BED)
 
 
 @compiled
@@ -205,32 +221,36 @@ def _work_off(team: int, function: int, data: int, parts: int) -> None:
     _store(team + PARTS, parts)
     _store(team + DONE, 0)
     _store(team + TICKET, ((_load(team + TICKET) >> PART_BITS) + 1) << PART_BITS)
+    if _load(team + ASLEEP) != 0:
+        _wake(team)
     _take_parts(team)
     looks = 0
     while _load(team + DONE) < parts:
         looks += 1
         if looks % POLITE == 0:
-            _let_others_run()
+            _sleep(NAP)
 
 
 @compiled
-def _serve(team: int) -> bool:
-    """Help with job after job until none has come for a while; say whether to come back."""
+def _serve(team: int) -> None:
+    """Help with job after job, asleep where none comes for a while, until the team dissolves."""
     looks, last = 0, -1
-    while looks < PATIENCE:
-        if _load(team + STOP) != 0:
-            return False
+    while _load(team + STOP) == 0:
         job = _load(team + TICKET) >> PART_BITS
-        if job == last:
-            looks += 1
-            if looks % POLITE == 0:
-                _let_others_run()
-        else:
+        if job != last:
             looks, last = 0, job
             _take_parts(team)
-    return True
+            continue
+        looks += 1
+        if looks == PATIENCE:
+            # A job that comes just now is done without this helper; the next one wakes it.
+            _add(team + ASLEEP, 1)
+            _wait(team + BED)
+            looks = 0
 
 
 @compiled
-def _dismiss(team: int) -> None:
+def _dismiss(team: int, helpers: int) -> None:
     _store(team + STOP, 1)
+    for _ in range(helpers):
+        _post(team + BED)

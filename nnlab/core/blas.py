@@ -69,7 +69,7 @@ def find_blas() -> Blas | None:
 @intrinsic
 def product(  # type: ignore[no-untyped-def]
     _, gemm, wide, a_code, b_code, rows, columns, inner, a, a_step, b, b_step, one, out, out_step
-):  # noqa: ANN001
+):
     """Write op(a) op(b), (rows, columns), to `out`; all by address, in the type of `one`.
 
     Args:
@@ -82,7 +82,7 @@ def product(  # type: ignore[no-untyped-def]
     """
     number = ir.FloatType() if one == types.float32 else ir.DoubleType()
 
-    def call(builder, arguments, integer):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
+    def call(builder, arguments, integer):  # type: ignore[no-untyped-def]
         gemm, _, a_code, b_code, *sizes_and_matrices = arguments
         rows, columns, inner, a, a_step, b, b_step, one, out, out_step = sizes_and_matrices
         kind = ir.FunctionType(ir.VoidType(), [
@@ -98,7 +98,7 @@ def product(  # type: ignore[no-untyped-def]
             rows, columns, inner, one, a, a_step, b, b_step, number(0.0), out, out_step,
         ])  # fmt: skip
 
-    def generate(context, builder, signature, arguments):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202, ARG001
+    def generate(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
         with builder.if_else(builder.icmp_signed("!=", arguments[1], I64(0))) as (then, otherwise):
             with then:
                 call(builder, arguments, I64)

@@ -8,7 +8,6 @@ Numbers that scale an array are passed in the array's type. `team` and `parts` a
 
 from typing import Any
 
-import numpy as np
 from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic

@@ -201,7 +201,8 @@ def measure(
         theta: (P,).
         grad: (P,), changed.
         penalized: so many of the first parameters.
-        l2, l1: the penalty's factors.
+        l2: the factor of one penalty.
+        l1: that of the other.
         squares: (parts,) a free float64 array; as long as there are parts.
     """
     team = team if theta.size >= WORTH_SHARING else 0

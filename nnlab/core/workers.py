@@ -84,7 +84,6 @@ def at_work() -> Iterator[Workers]:
     if threads not in _mine.known:
         _mine.known[threads] = _employ(threads, blas)
     workers = _mine.present = _mine.known[threads]
-    workers.owner.wake()
     blas.set_threads(1)
     try:
         yield workers

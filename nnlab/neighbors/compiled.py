@@ -1,13 +1,13 @@
 """The compiled distance kernels: a tile of distances between some queries and training rows.
 
-What becomes of a tile is in `nnlab.neighbors.keeping`. Every kernel of bytes fills `out[i, j]` from the packed bytes of query i and training row j: (Q, W) and
-(R, W) uint8, contiguous, W a multiple of 64, the padding zero, Q and R multiples of 4. All results
-are exact integers. The functions release the interpreter's lock and are cached on disk, so that
-only the first call on a machine compiles.
+What becomes of a tile is in `nnlab.neighbors.keeping`. Every kernel of bytes fills `out[i, j]`
+from the packed bytes of query i and training row j: (Q, W) and (R, W) uint8, contiguous, W a
+multiple of 64, the padding zero, Q and R multiples of 4. All results are exact integers. The
+functions release the interpreter's lock and are cached on disk, so that only the first call on a
+machine compiles.
 """
 
 import functools
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray

@@ -21,8 +21,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from nnlab.errors import InputError
 from nnlab.core.workers import current
+from nnlab.errors import InputError
 
 Images = NDArray[Any]
 Floats = NDArray[np.float64]

@@ -28,7 +28,7 @@ def numpy_alone(monkeypatch):
         for module in (workers, update, losses):
             monkeypatch.setattr(module, "kernels", lambda _: None)
 
-    yield switch_off
+    return switch_off
 
 
 @pytest.mark.parametrize("kind", OPTIMIZERS)

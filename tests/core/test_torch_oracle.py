@@ -20,8 +20,8 @@ from nnlab.core.models import Architecture, build
 from nnlab.core.network import Network
 from nnlab.core.optimizers import OPTIMIZERS
 from nnlab.core.penalties import Penalty
-from nnlab.core.update import Update
 from nnlab.core.schedules import SCHEDULES, Schedule
+from nnlab.core.update import Update
 
 torch = pytest.importorskip("torch", reason="the oracle is not installed: pip install .[oracle]")
 pytestmark = pytest.mark.oracle
