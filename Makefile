@@ -17,7 +17,7 @@ INSTALL_HERE = PYTHONWARNINGS=ignore $(BIN)/python $(INSTALL)
 PYTEST = OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(TEST_WORKERS) --dist loadgroup
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow test-wheel test-oracle test-sweep test-browser test-network campaign-network \
+.PHONY: help demo test test-slow test-wheel test-oracle test-sweep test-mpi test-browser test-network campaign-network \
 	test-faults campaign test-all lint format types bench clean
 
 help:
@@ -37,7 +37,7 @@ demo: $(VENV)/.installed
 
 test: $(VENV)/.installed-test
 	$(PYTEST) -m "not slow and not wheel and not oracle and not network and not faults \
-		and not slurm and not browser and not sweep"
+		and not slurm and not browser and not sweep and not mpi"
 
 test-slow: $(VENV)/.installed-test
 	$(PYTEST) -m slow
@@ -48,6 +48,11 @@ test-faults: $(VENV)/.installed-test
 
 campaign: $(VENV)/.installed-test
 	$(PYTEST) -m faults tests/faults --campaign --faults-seed $(SEED)
+# Without the packages mpi4py and mpich they are skipped.
+test-mpi: $(VENV)/.installed-test $(VENV)/.installed-mpi
+	$(BIN)/python $(INSTALL) mpich
+	$(PYTEST) -m mpi
+
 test-sweep: $(VENV)/.installed-test
 	$(PYTEST) -m sweep
 
@@ -67,7 +72,7 @@ test-network: $(VENV)/.installed-test
 campaign-network: $(VENV)/.installed-test
 	NNLAB_SCHEDULES=200 $(PYTEST) -m network
 
-test-all: test test-slow test-wheel test-oracle test-browser test-network test-faults test-sweep
+test-all: test test-slow test-wheel test-oracle test-browser test-network test-faults test-sweep test-mpi
 
 lint: $(VENV)/.installed-lint
 	$(BIN)/ruff check .

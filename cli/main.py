@@ -27,7 +27,7 @@ from nnlab import machine
 from nnlab._version import __version__
 from nnlab.cli import commands
 from nnlab.cli.early import EXIT_INTERRUPTED
-from nnlab.cli.output import emit_error
+from nnlab.cli.output import at_end, emit_error
 from nnlab.errors import NnlabError
 
 EXIT_BUG = 1
@@ -120,6 +120,7 @@ def _main(arguments: Sequence[str] | None) -> int:
     debug = "--debug" in arguments or bool(os.environ.get("NNLAB_DEBUG"))
     arguments = [item for item in arguments if item != "--debug"]
     machine.choose_blas_kernel()
+    code = EXIT_BUG
     try:
         code = _run(arguments, as_json, debug)
         sys.stdout.flush()
@@ -138,6 +139,9 @@ def _main(arguments: Sequence[str] | None) -> int:
         _forget_stdout()
         reason = f"cannot write to stdout: {error.strerror}; send the result to another place."
         return emit_error(EXIT_USAGE, reason, as_json=False)
+    finally:
+        for act in at_end:
+            act(code)
     return code
 
 

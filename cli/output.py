@@ -3,11 +3,14 @@
 import json
 import math
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 # Every command shows its result through `Output`, so that --json, colours and the separation of
 # the two streams are decided here alone.
+
+# What is to be done with the exit code before the program ends, errors and all.
+at_end: list[Callable[[int], None]] = []
 
 
 class Output:

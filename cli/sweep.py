@@ -1,11 +1,11 @@
-"""`nnlab sweep run`, `work`, `status` and `best`."""
+"""`nnlab sweep run`, `work`, `status`, `best` and `report`."""
 
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from nnlab.cli.options import GENERAL, AsJson, Root, Threads
+from nnlab.cli.options import GENERAL, AsJson, Force, Root, Threads
 from nnlab.cli.output import Output
 
 app = typer.Typer(
@@ -21,7 +21,8 @@ app = typer.Typer(
     "nnlab sweep run lr.toml --workers 4\n\n"
     "nnlab sweep work lr.toml\n\n"
     "nnlab sweep status lr.toml\n\n"
-    "nnlab sweep best lr.toml --top 5",
+    "nnlab sweep best lr.toml --top 5\n\n"
+    "nnlab sweep report lr.toml -o lr.html",
 )
 
 # Before a batch job ends, its trials are told to save.
@@ -204,6 +205,36 @@ def best(
 
     found = read_study(study, storage)
     _show_best(Output(as_json), found, look_at(found), top)
+
+
+@app.command("report")
+def report(
+    study: StudyFile,
+    output: Annotated[
+        Path, typer.Option("--output", "-o", metavar="FILE.html", help="The page.")
+    ] = Path("sweep.html"),
+    storage: Storage = None,
+    force: Force = False,
+    as_json: AsJson = False,
+) -> None:
+    """Make one page of a study: the best trials, which parameters mattered, slices through them.
+
+    [bold]Examples[/bold]
+
+    nnlab sweep report lr.toml -o lr.html
+    """
+    from nnlab.atomic import refuse_existing
+    from nnlab.sweep.opening import look_at
+    from nnlab.sweep.page import write_page
+    from nnlab.sweep.results import overview
+    from nnlab.sweep.study import read_study
+
+    out = Output(as_json)
+    found = read_study(study, storage)
+    refuse_existing(output, force, study)
+    write_page(output, found, overview(look_at(found)))
+    out.line(f"-> {output}")
+    out.result({"study": str(study), "report": str(output)})
 
 
 def _show_best(out: Output, study: Any, trials: Any, top: int, at_end: bool = False) -> None:

@@ -69,13 +69,13 @@ class SweepProgress:
                 self._running[_name(task)] = (int(record["epoch"]), int(record["epochs"]))
             case Ended(task, standing):
                 self._running.pop(_name(task), None)
-                if standing.state in FINAL:
-                    self._finished += 1
+                self._count()  # others have been at work, too
                 self.write(self._line(task, standing))
             case Idle(others):
+                runs = "a run" if others == 1 else f"{others} runs"
                 self.write(
-                    f"nothing is left but {others} runs of other workers; waiting whether one has "
-                    "to be taken over (--no-wait does not)"
+                    f"nothing is left but {runs} of other workers; waiting whether one has to be "
+                    "taken over (--no-wait does not)"
                 )
         self._draw()
 

@@ -3,7 +3,8 @@
 from typing import Any
 
 from nnlab.cli.output import Output, percent
-from nnlab.sweep.results import Overview, TrialResult, overview, ranked
+from nnlab.sweep.importances import importances
+from nnlab.sweep.results import Overview, TrialResult, overview, parameter_names, ranked
 from nnlab.sweep.space import Point
 from nnlab.sweep.study import Study
 from nnlab.sweep.trials import DIVERGED, FAILED, RUNNING, STOPPED, Trials
@@ -64,7 +65,7 @@ def show_best(out: Output, study: Study, trials: Trials, top: int, at_end: bool)
         if best:
             out.line(f"best: {describe(study, best[0])}")
     elif best:
-        names = list(dict.fromkeys(name for trial in best[:top] for name in trial.point))
+        names = parameter_names(study, best[:top])
         repeated = study.repeats > 1
         numbers = [study.metric.replace("_", "\n"), *(["+-"] if repeated else []), "seconds"]
         columns = ["trial", *[name.replace("_", "-") for name in names], *numbers]
@@ -77,6 +78,10 @@ def show_best(out: Output, study: Study, trials: Trials, top: int, at_end: bool)
         out.table("", columns, rows, left=1 + len(names))
     else:
         out.line("no trial is done yet.")
+    shares = importances(best)
+    if shares and not at_end:
+        parts = [f"{name.replace('_', '-')} {share:.0%}" for name, share in shares.items()]
+        out.line(f"share of the differences by one parameter alone: {', '.join(parts)}")
     if best:
         out.line(
             f"again, with these settings: nnlab train --config {best[0].runs[0][0].run} -o again.h5"
@@ -89,6 +94,7 @@ def show_best(out: Output, study: Study, trials: Trials, top: int, at_end: bool)
             "finished": found.finished,
             "runs": found.runs,
             "best": best[0].record() if best else None,
+            "importances": shares,
             "trials": [trial.record() for trial in best[:top]],
         }
     )

@@ -89,6 +89,14 @@ def command(
             rich_help_panel=GENERAL,
         ),
     ] = False,
+    mpi: Annotated[
+        bool,
+        typer.Option(
+            "--mpi",
+            help="Share every batch among the processes that mpiexec or srun has started.",
+            rich_help_panel=GENERAL,
+        ),
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Train a softmax classifier, a linear SVM or an MLP.
@@ -116,12 +124,14 @@ def command(
     from nnlab.atomic import refuse_existing
     from nnlab.cli.dry_run import find_prepared, show
     from nnlab.cli.events import EventStream
+    from nnlab.cli.ranks import ranks_of
     from nnlab.cli.signals import stop_on_signals
     from nnlab.datasets import find_data, open_data
     from nnlab.errors import InputError
     from nnlab.runs.naming import expand
     from nnlab.training.session import Plan, train
 
+    ranks = ranks_of(mpi)
     out = Output(as_json)
     # Whatever arrives before the first step stops the command at once; the result is told inside.
     with contextlib.ExitStack() as stack:
@@ -132,7 +142,8 @@ def command(
         output = output or around.get("output")
         if data is None:
             raise InputError("DATA is missing: name a data file or a known data set.")
-        workers = machine.thread_count(threads or around.get("threads"))
+        choice = machine.choose_threads(threads or around.get("threads"))
+        workers = ranks.threads(choice.count) if choice.is_guess else choice.count
         machine.limit_blas_threads(workers)
         if dry_run:
             file = stack.enter_context(open_data(find_prepared(str(data), root)))
@@ -141,7 +152,8 @@ def command(
         if output is None:
             raise InputError("the run file is missing: name it with -o RUN.h5.")
         path = expand(str(output), seed=chosen.seed, model=chosen.model)
-        refuse_existing(path, force or resume, Path(str(data)).expanduser())
+        if ranks.speaks:
+            refuse_existing(path, force or resume, Path(str(data)).expanduser())
         if time_limit is None:
             time_limit = around.get("time_limit")
         if checkpoint_every is None:
@@ -153,6 +165,7 @@ def command(
             resume=resume,
             force=force,
             threads=workers,
+            ranks=ranks,
             stop=stop if stream is None else stream.stop_without_reader(stop),
             **_limits(time_limit, out),
             **_checkpoints(checkpoint_every),

@@ -82,10 +82,11 @@ def _cpuinfo(field: str) -> str:
 
 @dataclass(frozen=True)
 class ThreadChoice:
-    """How many threads to compute with, and what decided it."""
+    """How many threads to compute with, what decided it, and whether nobody has asked for it."""
 
     count: int
     source: str
+    is_guess: bool = False
 
 
 def choose_threads(requested: int | None = None) -> ThreadChoice:
@@ -102,8 +103,8 @@ def choose_threads(requested: int | None = None) -> ThreadChoice:
             return ThreadChoice(int(value), name)
     affinity, quota = len(os.sched_getaffinity(0)), cgroup_quota()
     if quota is not None and quota < affinity:
-        return ThreadChoice(max(1, quota), "the quota of the control group")
-    return ThreadChoice(affinity, "the processors that this process may use")
+        return ThreadChoice(max(1, quota), "the quota of the control group", True)
+    return ThreadChoice(affinity, "the processors that this process may use", True)
 
 
 def thread_count(requested: int | None = None) -> int:

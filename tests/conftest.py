@@ -1,5 +1,6 @@
 """Fixtures that every test may use: real data where the machine has it, and the real command."""
 
+import gzip
 import json
 import os
 import signal
@@ -9,7 +10,24 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+
+from nnlab.datasets import write_data
+
+CLASSES = [
+    "top",
+    "trouser",
+    "pullover",
+    "dress",
+    "coat",
+    "sandal",
+    "shirt",
+    "sneaker",
+    "bag",
+    "boot",
+]
+
 
 FASHION = Path("/usr/share/datasets/fashion-mnist")
 
@@ -27,6 +45,25 @@ def fashion_dir() -> Path:
     if not (FASHION / "train-images-idx3-ubyte.gz").exists():
         pytest.skip("Fashion-MNIST is missing: apt-get install dataset-fashion-mnist")
     return FASHION
+
+
+@pytest.fixture(scope="session")
+def fashion_file(fashion_dir, tmp_path_factory):
+    """A data file with 2,000 training and 500 test images of Fashion-MNIST."""
+    splits = {}
+    for split, prefix, count in (("train", "train", 2000), ("test", "t10k", 500)):
+        images = gzip.decompress((fashion_dir / f"{prefix}-images-idx3-ubyte.gz").read_bytes())
+        labels = gzip.decompress((fashion_dir / f"{prefix}-labels-idx1-ubyte.gz").read_bytes())
+        splits[split] = (
+            np.frombuffer(images, np.uint8, count * 784, 16).reshape(count, 28, 28, 1),
+            np.frombuffer(labels, np.uint8, count, 8).astype(np.int64),
+        )
+    path = tmp_path_factory.mktemp("data") / "fashion.h5"
+    write_data(
+        path, name="fashion-small", source="Fashion-MNIST", options={}, classes=CLASSES,
+        splits=splits,
+    )  # fmt: skip
+    return path
 
 
 @pytest.fixture(scope="session")

@@ -19,6 +19,9 @@ from nnlab.randomness import generator
 # Far beyond any perceptron; what a damaged or hostile file asks for has a limit.
 MOST_LAYERS = 1_000
 
+# Numbers behind the gradient; see `nnlab.training.ranks`.
+TAIL = 4
+
 
 class Network:
     """Layers in a row: ``scores = network.forward(x)``, ``network.backward(dscores)``.
@@ -31,6 +34,7 @@ class Network:
     Attributes:
         theta: (P,) all parameters, the penalized ones first.
         grad: (P,) their gradients after `backward`.
+        summed: (P + TAIL,) `grad` and, behind it, what data-parallel processes sum with it.
         penalized: how many of the P are penalized.
         running: (R,) what is tracked but not trained (batch normalization's statistics).
 
@@ -113,7 +117,8 @@ class Network:
         declared.sort(key=lambda entry: not entry[2].penalized)
         size = sum(int(np.prod(parameter.shape)) for _, _, parameter in declared)
         self.theta = np.zeros(size, self.dtype)
-        self.grad = np.zeros(size, self.dtype)
+        self.summed = np.zeros(size + TAIL, self.dtype)
+        self.grad = self.summed[:size]
         self.penalized = 0
         self._slices: dict[tuple[int, str], slice] = {}
         start = 0
@@ -166,15 +171,20 @@ class Network:
                 layer.allocate(batch, self.dtype)
             self._batch = batch
 
-    def begin_step(self, epoch: int, step: int) -> None:
+    def begin_step(self, epoch: int, step: int, *stream: int) -> None:
         """Fix the random numbers of the passes to come by where they stand in training.
 
         Every pass until the next call draws the same numbers: a dropout mask can be made again,
         and a numerical gradient sees one function.
+
+        Args:
+            epoch: counted from 0.
+            step: in the epoch.
+            stream: what else distinguishes the images of the passes to come.
         """
         for index, layer in enumerate(self.layers):
             if layer.is_random:
-                layer.rng = _Draws(self.seed, index, epoch, step)
+                layer.rng = _Draws(self.seed, index, epoch, step, *stream)
 
     def forward(self, x: Array, training: bool = False) -> Array:
         """Return the scores (N, C) of x (N, D).
@@ -239,8 +249,8 @@ class Network:
 class _Draws:
     """Gives one layer the same fresh generator at every call within a step."""
 
-    def __init__(self, seed: int, layer: int, epoch: int, step: int) -> None:
-        self.key = (layer, epoch, step)
+    def __init__(self, seed: int, *key: int) -> None:
+        self.key = key
         self.seed = seed
 
     def __call__(self) -> np.random.Generator:

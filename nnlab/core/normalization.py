@@ -1,10 +1,23 @@
 """Batch and layer normalization."""
 
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Protocol
 
 import numpy as np
 
 from nnlab.core.layer import Array, Layer, Parameter
+
+
+class Joint(Protocol):
+    """A batch that several processes hold parts of.
+
+    Attributes:
+        rows: of the whole batch.
+    """
+
+    rows: int
+
+    def average(self, mean: Array) -> None:
+        """Turn a mean over this process's rows into that over all rows, in place."""
 
 
 class Normalization(Layer):
@@ -42,11 +55,14 @@ class Normalization(Layer):
         rows = len(x)
         mean, variance = self._row(self._mean, rows), self._row(self._variance, rows)
         xhat, work = self._xhat[:rows], self._work[:rows]
-        np.mean(x, axis=self.axis, keepdims=True, out=mean)
+        self._average(x, mean)
         np.subtract(x, mean, out=xhat)
         np.multiply(xhat, xhat, out=work)
-        np.mean(work, axis=self.axis, keepdims=True, out=variance)
+        self._average(work, variance)
         return self._scale(xhat, variance)
+
+    def _average(self, values: Array, mean: Array) -> None:
+        np.mean(values, axis=self.axis, keepdims=True, out=mean)
 
     def _scale(self, xhat: Array, variance: Array) -> Array:
         rows = len(xhat)
@@ -72,8 +88,8 @@ class Normalization(Layer):
         # The forward pass's statistics have been used; their arrays hold the two means now.
         mean = self._row(self._mean, rows)
         projection = self._row(self._variance, rows)
-        np.mean(dout, axis=self.axis, keepdims=True, out=mean)
-        np.mean(work, axis=self.axis, keepdims=True, out=projection)
+        self._average(dout, mean)
+        self._average(work, projection)
         np.multiply(xhat, projection, out=work)
         dout -= mean
         dout -= work
@@ -90,10 +106,14 @@ class BatchNorm(Normalization):
     do not depend on its neighbours in the batch. A batch of one has no variance: it is normalized
     with the running values and leaves them alone, and its statistics count as constants in the
     backward pass.
+
+    Attributes:
+        joint: the whole batch, of which this process has only a part; None where it has all.
     """
 
     kind = "batch_norm"
     axis = 0
+    joint: Joint | None = None
     momentum: ClassVar[float] = 0.1
 
     def running_statistics(self) -> dict[str, Array]:
@@ -102,11 +122,11 @@ class BatchNorm(Normalization):
 
     def forward(self, x: Array, training: bool) -> Array:
         """Normalize with the batch's statistics while training, else with the running ones."""
-        rows = len(x)
+        rows = len(x) if self.joint is None else self.joint.rows
         self._batch_statistics = training and rows > 1
         running = self.buffers
         if not self._batch_statistics:
-            xhat = self._xhat[:rows]
+            xhat = self._xhat[: len(x)]
             np.subtract(x, running["mean"], out=xhat)
             return self._scale(xhat, running["variance"][None, :])
         out = self._normalize(x)
@@ -115,6 +135,11 @@ class BatchNorm(Normalization):
         running["variance"] *= 1 - self.momentum
         running["variance"] += (self.momentum * rows / (rows - 1)) * self._variance
         return out
+
+    def _average(self, values: Array, mean: Array) -> None:
+        super()._average(values, mean)
+        if self.joint is not None:
+            self.joint.average(mean)
 
     def backward(self, dout: Array) -> Array:
         """Write the gradients of gain and bias, return dx."""

@@ -1,5 +1,6 @@
 """From a study to its trials: the one place that knows which of them need a shared storage."""
 
+from nnlab.errors import InputError
 from nnlab.sweep.folder import DataSource, enter, read_definition
 from nnlab.sweep.source import FileSource, Source
 from nnlab.sweep.study import Study
@@ -29,9 +30,14 @@ def look_at(study: Study) -> Trials:
     Raises:
         InputError: it was not, or its storage cannot be used.
     """
-    identity = read_definition(study.folder)["identity"]
+    definition = read_definition(study.folder)
     if not study.needs_optuna:
         return Trials(study)
-    from nnlab.sweep.shared import open_shared
+    from nnlab.sweep.shared import open_shared, shown_storage
 
-    return open_shared(study, identity)
+    if definition["storage"] != shown_storage(study.storage):
+        raise InputError(
+            f"{study.folder}: its trials are shared in {definition['storage']}, not in "
+            f"{shown_storage(study.storage)}; name it with --storage."
+        )
+    return open_shared(study, str(definition["identity"]))

@@ -145,6 +145,12 @@ def summed_up(study: Study, results: Iterable[TrialResult]) -> Overview:
     return Overview(results, {state: counts[state] for state in STATES}, total)
 
 
+def parameter_names(study: Study, results: Sequence[TrialResult]) -> list[str]:
+    """Return the names of the parameters that counted in any trial, in the study's order."""
+    tried = {name for trial in results for name in trial.point}
+    return [item.name for item in study.space.parameters if item.name in tried]
+
+
 def ranked(study: Study, results: Iterable[TrialResult]) -> list[TrialResult]:
     """Return the trials with a value, best first; equals in the order of their numbers."""
     sign = -1 if study.more_is_better else 1

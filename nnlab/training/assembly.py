@@ -17,6 +17,7 @@ from nnlab.stratify import stratified_split
 from nnlab.training.augmentation import Augmentation
 from nnlab.training.batches import Batches
 from nnlab.training.images import ImageSet
+from nnlab.training.ranks import Alone
 from nnlab.training.settings import Settings, parse_class_weight, parse_hidden
 from nnlab.training.shuffling import make_shuffle
 from nnlab.training.standardization import Standardization
@@ -161,6 +162,7 @@ def make_trainer(
     division: Division,
     classes: int,
     standardization: Standardization | None = None,
+    ranks: Alone | None = None,
 ) -> tuple[Trainer, Standardization]:
     """Build a trainer at its first step.
 
@@ -169,6 +171,7 @@ def make_trainer(
         division: the images.
         classes: how many.
         standardization: of an earlier part of the same run; None to fit it to the images.
+        ranks: the processes that train together; None for this one alone.
 
     Raises:
         InputError: settings, images and classes do not fit together.
@@ -180,15 +183,18 @@ def make_trainer(
         if images is not None:
             images.check_labels(classes)
     image_shape = train.images.shape[1:]
+    ranks = ranks or Alone()
     if standardization is None:
-        standardization = Standardization.fit(settings.standardize, train.images, train.rows)
+        if ranks.rank == 0:
+            standardization = Standardization.fit(settings.standardize, train.images, train.rows)
+        standardization = ranks.hand_out(standardization)
     applier = standardization.applier(settings.dtype)
     augmentation = Augmentation.parse(settings.augment, image_shape)
     batch_size = min(settings.batch_size, len(train))
     shuffle = make_shuffle(
         settings.shuffle, train, batch_size, settings.seed, settings.shuffle_window
     )
-    batches = Batches(train, applier, augmentation, shuffle, batch_size, settings.seed)
+    batches = Batches(train, applier, augmentation, shuffle, batch_size, settings.seed, ranks)
     network = make_network(settings, image_shape, classes)
     schedule = Schedule(
         settings.schedule,
@@ -214,5 +220,6 @@ def make_trainer(
         division.validation,
         settings.epochs,
         settings.early_stopping,
+        ranks=ranks,
     )
     return trainer, standardization

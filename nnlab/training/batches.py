@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from nnlab.randomness import generator
 from nnlab.training.augmentation import Augmentation
 from nnlab.training.images import ImageSet
+from nnlab.training.ranks import Alone
 from nnlab.training.shuffling import Shuffle
 from nnlab.training.standardization import Applier
 
@@ -60,6 +61,7 @@ class Batches:
         shuffle: the order of the images.
         batch_size: images a step, at most as many as there are.
         seed: the run's.
+        ranks: the processes that train together; each has its rows of every batch.
     """
 
     def __init__(
@@ -70,6 +72,7 @@ class Batches:
         shuffle: Shuffle,
         batch_size: int,
         seed: int,
+        ranks: Alone | None = None,
     ) -> None:
         self.images = images
         self.batch_size = batch_size
@@ -79,21 +82,29 @@ class Batches:
         self._shuffle = shuffle
         self._seed = seed
         self._shape = images.images.shape[1:]
-        self._pixels = np.empty((batch_size, images.flat.shape[1]), np.uint8)
+        self._ranks = ranks or Alone()
+        most = max(-(-batch_size // self._ranks.size), min(batch_size, self._ranks.size - 1))
+        self._pixels = np.empty((most, images.flat.shape[1]), np.uint8)
         self._x = np.empty(self._pixels.shape, applier.dtype)
-        self._labels = np.empty(batch_size, np.int64)
+        self._labels = np.empty(most, np.int64)
+
+    def count(self, step: int) -> int:
+        """Return how many images the batch of a step has, those of all ranks together."""
+        return min(self.batch_size, len(self.images) - step * self.batch_size)
 
     def batch(self, epoch: int, step: int) -> Batch:
-        """Return a batch; its arrays are overwritten by the next call."""
+        """Return a batch, or this rank's rows of it; the next call overwrites its arrays."""
         portion = self._shuffle.portion(epoch, step)
-        count = len(portion.rows)
+        mine = self._ranks.rows(len(portion.rows))
+        rows, places = portion.rows[mine], portion.places[mine]
+        count = len(rows)
         x, pixels = self._x[:count], self._pixels[:count]
         # mode="clip" writes straight to `out`; the rows are known to be in range.
-        labels = np.take(self.images.labels, portion.rows, out=self._labels[:count], mode="clip")
+        labels = np.take(self.images.labels, rows, out=self._labels[:count], mode="clip")
         if not self._augmentation:
-            return Batch(self._applier.gather(portion.pixels, portion.places, pixels, x), labels)
-        np.take(portion.pixels, portion.places, axis=0, out=pixels, mode="clip")
-        rng = generator(self._seed, "augment", epoch, step)
+            return Batch(self._applier.gather(portion.pixels, places, pixels, x), labels)
+        np.take(portion.pixels, places, axis=0, out=pixels, mode="clip")
+        rng = generator(self._seed, "augment", epoch, step, *self._ranks.stream)
         changed = self._augmentation.apply(pixels.reshape(count, *self._shape), rng)
         self._applier(changed.reshape(count, -1), x)
         if not self._augmentation.mixup:

@@ -20,13 +20,13 @@ class Keeper:
     Args:
         trainer: whose state is kept.
         run: what is written; `run.path` is set if a checkpoint is there already.
-        held: the claim to the file.
+        held: the claim to the file; None where another rank writes it, and this one nothing.
 
     Attributes:
         pace: of the training; it learns how long writes take.
     """
 
-    def __init__(self, trainer: Trainer, run: Run, held: Claim) -> None:
+    def __init__(self, trainer: Trainer, run: Run, held: Claim | None) -> None:
         self._trainer, self._run, self._held = trainer, run, held
         self._kept = _where(trainer) if run.path is not None else ""
         self._saved, self._saved_steps = monotonic(), trainer.steps_done
@@ -90,6 +90,8 @@ class Keeper:
             InputError: they could not be written.
             ClaimLostError: another process has taken the run file over.
         """
+        if self._held is None:
+            return
         before = None
         if self._kept:
             try:
@@ -103,6 +105,9 @@ class Keeper:
         self._run.save(self._held.path, self._held)
 
     def _write(self) -> str:
+        if self._held is None:
+            store(self._trainer, self._run)
+            return ""
         began = monotonic()
         store(self._trainer, self._run)
         try:

@@ -10,7 +10,7 @@ agreed on, whether somebody was told to stop and what the loss was, rides in the
 
 import os
 import socket
-import sys
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -18,11 +18,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from nnlab.core.network import TAIL, Network
+from nnlab.core.normalization import BatchNorm
 from nnlab.errors import InputError
+from nnlab.training.inference import Performance
 
 # Places behind the gradient for what is summed with it.
 LOSS, CORRECT, STOP = range(3)
-TAIL = 3
+assert TAIL > STOP
 
 # How the launchers of MPI say how many processes they have started, and which one this is.
 LAUNCHERS = {
@@ -39,10 +42,12 @@ class Alone:
     Attributes:
         rank: of this process, from 0.
         size: how many there are.
+        together: whether all of them have come to the same end.
     """
 
     rank: int = 0
     size: int = 1
+    together: bool = False
 
     @property
     def stream(self) -> tuple[int, ...]:
@@ -70,13 +75,13 @@ class Alone:
     def add(self, vector: NDArray[Any]) -> None:
         """Sum a vector over all ranks, in place."""
 
-    def gather(self, vector: NDArray[Any]) -> NDArray[Any]:
-        """Return the vectors (R, ...) of all ranks."""
-        return vector[None]
-
     def hand_out(self, value: Any) -> Any:
         """Return rank 0's value, on every rank."""
         return value
+
+    def threads(self, allowed: int) -> int:
+        """Return how many threads this rank may compute with."""
+        return allowed
 
 
 @dataclass
@@ -95,15 +100,13 @@ class Ranks(Alone):
 
         self.communicator.Allreduce(MPI.IN_PLACE, vector, op=MPI.SUM)
 
-    def gather(self, vector: NDArray[Any]) -> NDArray[Any]:
-        """Return the vectors (R, ...) of all ranks, on every rank."""
-        found = np.empty((self.size, *vector.shape), vector.dtype)
-        self.communicator.Allgather(np.ascontiguousarray(vector), found)
-        return found
-
     def hand_out(self, value: Any) -> Any:
         """Return rank 0's value, on every rank."""
         return self.communicator.bcast(value, root=0)
+
+    def wait(self) -> None:
+        """Wait until all ranks have come here."""
+        self.communicator.Barrier()
 
     def abort(self, code: int) -> None:
         """End the processes of all ranks at once."""
@@ -133,25 +136,31 @@ def join_ranks(environment: Mapping[str, str] | None = None) -> Ranks:
     """
     environment = os.environ if environment is None else environment
     try:
-        from mpi4py import MPI
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of what is said better below
+            from mpi4py import MPI
     except (ImportError, RuntimeError) as error:
         raise InputError(
-            f"--mpi needs mpi4py and MPI's library ({' '.join(str(error).split())}): load the "
+            f"--mpi needs mpi4py and MPI's library ({str(error).splitlines()[0]}): load the "
             "cluster's MPI and pip install 'nnlab-toolkit[mpi]'; where there is no MPI, also pip "
             "install mpich."
         ) from error
     world = MPI.COMM_WORLD
     wrong = _wrong_launcher(environment, world.Get_size())
     if wrong:
-        if environment.get(LAUNCHERS[wrong], "0") != "0":
-            sys.exit(InputError.exit_code)  # the first one says it
         raise InputError(
             f"{environment[wrong]} processes were started ({wrong}), but MPI's library sees one: "
-            f"the launcher is of another MPI than {MPI.Get_library_version().split(',')[0]}. Use "
+            f"the launcher is of another MPI than {MPI.Get_library_version().split()[0]}. Use "
             "the mpiexec of that library, or srun --mpi=pmix (Open MPI) or --mpi=pmi2 (MPICH); "
             "srun --mpi=list shows what there is."
         )
-    return Ranks(world.Get_rank(), world.Get_size(), world)
+    return Ranks(world.Get_rank(), world.Get_size(), communicator=world)
+
+
+def launched_as() -> int:
+    """Return which process of the launcher this one is, as its environment says; 0 if nothing."""
+    numbers = [os.environ.get(name, "") for name in LAUNCHERS.values()]
+    return max((int(number) for number in numbers if number.isdigit()), default=0)
 
 
 def _wrong_launcher(environment: Mapping[str, str], size: int) -> str:
@@ -163,3 +172,77 @@ def _wrong_launcher(environment: Mapping[str, str], size: int) -> str:
         if count.isdigit() and int(count) > 1:
             return name
     return ""
+
+
+class Exchange:
+    """What the ranks of a training sum in every step; free where there is one.
+
+    Args:
+        ranks: of the training.
+        network: whose gradient is summed.
+
+    Attributes:
+        rows: of the batch that all ranks work on.
+        stop: whether this rank was told to stop.
+        must_stop: whether any rank was, as all of them know since the last step.
+    """
+
+    def __init__(self, ranks: Alone, network: Network) -> None:
+        self._ranks, self._network = ranks, network
+        self._tail = network.summed[len(network.grad) :]
+        self.rows = 0
+        self.stop = self.must_stop = False
+        if ranks.size > 1:
+            for layer in network.layers:
+                if isinstance(layer, BatchNorm):
+                    layer.joint = self
+
+    def begin(self, rows: int) -> None:
+        """Begin a step on a batch of so many rows."""
+        self.rows = rows
+
+    def average(self, mean: NDArray[Any]) -> None:
+        """Turn a mean over this rank's rows into that over the batch, in place."""
+        mean *= self._ranks.share(self.rows)
+        self._ranks.add(mean)
+
+    def weighted(self, dscores: NDArray[Any]) -> NDArray[Any]:
+        """Scale the gradient of a mean over this rank's rows to its part of that over the batch."""
+        if self._ranks.size > 1:
+            dscores *= self._ranks.share(self.rows)
+        return dscores
+
+    def sum(self, loss: float, correct: int) -> tuple[float, int]:
+        """Sum the gradient, and return the batch's loss and how many were classified right.
+
+        Args:
+            loss: the mean over this rank's rows.
+            correct: how many of them were classified right.
+        """
+        ranks, tail = self._ranks, self._tail
+        if ranks.size == 1:
+            return loss, correct
+        doubled = ranks.size if self.rows < ranks.size else 1
+        tail[LOSS] = loss * ranks.share(self.rows)
+        tail[CORRECT] = correct
+        tail[STOP] = self.stop
+        ranks.add(self._network.summed)
+        self.must_stop = bool(tail[STOP] > 0)
+        return float(tail[LOSS]), round(float(np.nan_to_num(tail[CORRECT]))) // doubled
+
+    def joined(self, part: Performance, mine: int, total: int) -> Performance:
+        """Return the performance on all images from that on every rank's share of them.
+
+        Args:
+            part: on this rank's share.
+            mine: how many images that is.
+            total: how many there are.
+        """
+        ranks = self._ranks
+        if ranks.size == 1:
+            return part
+        doubled = ranks.size if total < ranks.size else 1
+        sums = np.array([part.loss * ranks.share(total), part.accuracy * mine], np.float64)
+        sums[1] = round(sums[1])
+        ranks.add(sums)
+        return Performance(float(sums[0]), float(sums[1]) / doubled / total)

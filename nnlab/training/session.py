@@ -5,7 +5,7 @@ step boundary when it is told to or when its time is over.
 """
 
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from math import inf, isfinite
 from pathlib import Path
 from time import monotonic
@@ -19,9 +19,9 @@ from nnlab.errors import DivergedError, InterruptedRunError
 from nnlab.runs import Run
 from nnlab.training.assembly import Division, divide, make_trainer
 from nnlab.training.images import ImageSet
-from nnlab.training.inference import performance
 from nnlab.training.keeping import Keeper
 from nnlab.training.pace import Pace
+from nnlab.training.ranks import Alone
 from nnlab.training.resuming import changes, check_same_run, open_earlier
 from nnlab.training.runstate import load_standardization, restore, store_model
 from nnlab.training.settings import Settings
@@ -66,6 +66,7 @@ class Plan:
         threads: that the computation uses, for the record; None if unknown.
         checkpoint_seconds: between checkpoints; None for none by time.
         checkpoint_steps: steps between checkpoints; None for none by steps.
+        ranks: the processes that train this run together; the first one writes.
         stop: returns why to stop now, or an empty text; asked at every step boundary.
     """
 
@@ -79,6 +80,7 @@ class Plan:
     threads: int | None = None
     checkpoint_seconds: float | None = 300.0
     checkpoint_steps: int | None = None
+    ranks: Alone = field(default_factory=Alone)
     stop: Callable[[], str] = lambda: ""
 
     def later(self, seconds: float) -> "Plan":
@@ -146,6 +148,9 @@ def train(settings: Settings, data: TrainingData, plan: Plan) -> Iterator[Event]
         BusyError: another process is writing the run file.
         ClaimLostError: another process has taken the run file over.
     """
+    if not plan.ranks.speaks:
+        yield from _train(settings, data, plan, None)
+        return
     if plan.held is not None:
         yield from _train(settings, data, plan, plan.held)
         return
@@ -153,31 +158,38 @@ def train(settings: Settings, data: TrainingData, plan: Plan) -> Iterator[Event]
         yield from _train(settings, data, plan, held)
 
 
-def _train(settings: Settings, data: TrainingData, plan: Plan, held: Claim) -> Iterator[Event]:
-    began = monotonic()
+def _train(
+    settings: Settings, data: TrainingData, plan: Plan, held: Claim | None
+) -> Iterator[Event]:
+    began, ranks = monotonic(), plan.ranks
     division = divide(settings, data.train, data.validation)
-    earlier = open_earlier(plan.output) if plan.resume and plan.output.exists() else None
-    notices = [text for text in (held.notice, division.notice) if text]
+    earlier = None
+    if ranks.speaks and plan.resume and plan.output.exists():
+        earlier = open_earlier(plan.output)
+    earlier = ranks.hand_out(earlier)
+    notices = [text for text in (held.notice if held else "", division.notice) if text]
     if settings.shuffle == "auto":
         # Decided once: a run that is resumed on a machine with more memory keeps its order.
         kept = None if earlier is None else str(earlier.config.get("shuffle", "full"))
-        settings = replace(settings, shuffle=kept or choose_shuffle("auto", division.train))
+        chosen = ranks.hand_out(kept or choose_shuffle("auto", division.train))
+        settings = replace(settings, shuffle=chosen)
         if settings.shuffle == "blocks":
             notices.append("the images fill more than half of the memory: --shuffle blocks")
     if plan.resume and earlier is None:
         notices.append(f"{plan.output} is not there yet: starting afresh")
     if earlier is None:
-        trainer, standardization = make_trainer(settings, division, len(data.classes))
+        trainer, standardization = make_trainer(settings, division, len(data.classes), ranks=ranks)
         run = _new_run(settings, data, division, plan)
         store_model(trainer, standardization, run)
     else:
         run = earlier
         check_same_run(settings, data.name, data.checksum, run)
         trainer, _ = make_trainer(
-            settings, division, len(data.classes), load_standardization(earlier)
+            settings, division, len(data.classes), load_standardization(earlier), ranks
         )
         restore(trainer, run)
         if trainer.finished and "result" in run.attributes:
+            ranks.together = True
             yield Finished(_record(run), already=True)
             return
         notices += changes(run, trainer, plan.threads)
@@ -203,10 +215,15 @@ def _train(settings: Settings, data: TrainingData, plan: Plan, held: Claim) -> I
             keeper.pace.boundary(now := monotonic())
             if trainer.finished:
                 break
-            if held.lost:
+            if held is not None and held.lost:
                 held.check()  # says so
             reason = plan.stop() or _out_of_time(now, ends, began + plan.job_seconds, keeper.pace)
+            if ranks.size > 1:
+                # Asked for now, agreed on with the next step's gradient: all stop at one boundary.
+                trainer.exchange.stop = bool(reason)
+                reason = (reason or "another rank") if trainer.exchange.must_stop else ""
             if reason:
+                ranks.together = True
                 far = keeper.pace.in_words()
                 warning = keeper.save_last()
                 if warning:
@@ -227,6 +244,7 @@ def _train(settings: Settings, data: TrainingData, plan: Plan, held: Claim) -> I
         ) from error
     if warning:
         yield CheckpointWarning(warning)
+    ranks.together = True
     yield Finished(_record(run), already=False)
 
 
@@ -240,7 +258,7 @@ def _finish(trainer: Trainer, run: Run, division: Division, keeper: Keeper) -> s
     """Measure the best weights on the training images and save the finished run."""
     counters, network = trainer.counters, trainer.network
     with trainer.best_weights(), np.errstate(all="ignore"):
-        measured = performance(network, trainer.loss, trainer.applier, division.train)
+        measured = trainer.measure(division.train)
         penalty = trainer.update.penalty.value(network.theta[: network.penalized])
     if not isfinite(measured.loss):
         trainer.diverge("the loss of the trained weights")
@@ -271,6 +289,8 @@ def _new_run(settings: Settings, data: TrainingData, division: Division, plan: P
     }
     if plan.threads is not None:
         config["threads"] = plan.threads
+    if plan.ranks.size > 1:
+        config["ranks"] = plan.ranks.size
     return Run(kind="network", command=plan.command, config=config, classes=data.classes, spec={})
 
 

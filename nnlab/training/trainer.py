@@ -9,7 +9,7 @@ trainer that is given that state goes on exactly as this one would have. To stop
 
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from math import isfinite
 from time import perf_counter
 from typing import Any, NoReturn
@@ -26,7 +26,8 @@ from nnlab.errors import DivergedError
 from nnlab.training import advice, watch
 from nnlab.training.batches import Batch, Batches
 from nnlab.training.images import ImageSet
-from nnlab.training.inference import BLOCK, performance
+from nnlab.training.inference import BLOCK, Performance, performance
+from nnlab.training.ranks import Alone, Exchange
 from nnlab.training.standardization import Applier
 
 STEP_HISTORY = ("loss", "learning_rate", "gradient_norm")
@@ -119,8 +120,11 @@ class Trainer:
         validation: images to choose the best weights by; None to keep the last ones.
         epochs: how many in all.
         early_stopping: stop after so many epochs without better weights; 0 for never.
+        counters: where training stands.
+        ranks: the processes that train this network together.
 
     Attributes:
+        exchange: what they say to one another.
         watch: what was measured in the sampled steps.
         warnings: signs of trouble so far, by the names of `nnlab.training.advice`.
     """
@@ -135,8 +139,10 @@ class Trainer:
     epochs: int
     early_stopping: int = 0
     counters: Counters = field(default_factory=Counters)
+    ranks: Alone = field(default_factory=Alone)
 
     def __post_init__(self) -> None:
+        self.exchange = Exchange(self.ranks, self.network)
         rows = max(self.batches.batch_size, BLOCK)
         self.network.reserve(rows)
         self.loss.allocate(rows, self.network.outputs, self.network.dtype)
@@ -213,12 +219,18 @@ class Trainer:
     def _step(self, epoch: int, step: int) -> None:
         counters, network = self.counters, self.network
         batch = self.batches.batch(epoch, step)
-        network.begin_step(epoch, step)
+        size = self.batches.count(step)
+        network.begin_step(epoch, step, *self.ranks.stream)
+        self.exchange.begin(size)
         scores = network.forward(batch.x, training=True)
         loss, dscores = self.loss(scores, batch.labels, batch.partners, batch.share)
+        correct = count_right(scores, batch.labels)
+        if self.ranks.size == 1 and not isfinite(loss):
+            self._diverged("the loss", epoch, step)
+        network.backward(self.exchange.weighted(dscores))
+        loss, correct = self.exchange.sum(loss, correct)
         if not isfinite(loss):
             self._diverged("the loss", epoch, step)
-        network.backward(dscores)
         done = self.steps_done
         rate = self.schedule.rate(done)
         is_sampled, is_last = watch.is_sampled(done), step == self.batches.steps - 1
@@ -238,10 +250,9 @@ class Trainer:
         history["gradient_norm"][done] = norm
         if done == 0:
             self._judge_first_loss(scores, batch, loss)
-        size = len(batch.labels)
         counters.loss_sum += loss * size
         counters.norm_sum += norm
-        counters.correct += count_right(scores, batch.labels)
+        counters.correct += correct
         counters.seen += size
         counters.images += size
 
@@ -328,7 +339,7 @@ class Trainer:
         is_best = True
         if self.validation is not None:
             with self.averaged_weights():
-                measured = performance(network, self.loss, self.applier, self.validation)
+                measured = self.measure(self.validation)
             if not isfinite(measured.loss):
                 self._diverged("the validation loss", counters.epoch, counters.step - 1)
             record["val_loss"], record["val_accuracy"] = measured.loss, measured.accuracy
@@ -357,6 +368,12 @@ class Trainer:
         counters.step = counters.correct = counters.seen = 0
         counters.loss_sum = counters.norm_sum = 0.0
         return EpochDone(counters.epoch, self.epochs, record, is_best, self._fresh_warnings())
+
+    def measure(self, images: ImageSet) -> Performance:
+        """Measure the network as it is on images; every rank takes its share of them."""
+        mine = replace(images, rows=images.rows[self.ranks.rows(len(images))])
+        part = performance(self.network, self.loss, self.applier, mine)
+        return self.exchange.joined(part, len(mine), len(images))
 
     def averaged_weights(self) -> AbstractContextManager[None]:
         """Put the averaged weights, if there are any, into the network for a while."""

@@ -88,6 +88,13 @@ def test_every_trial_is_the_run_that_its_command_trains(nnlab, study, fashion_fi
     assert repeated["val"]["accuracy"] == best["best"]["value"]
     np.testing.assert_array_equal(weights(again), weights(run))
 
+    page = tmp_path / "page.html"
+    assert nnlab("sweep", "report", path, "-o", page).code == 0
+    text = page.read_text()
+    assert text.count("<svg") >= 4  # trial by trial, all parameters, two slices
+    assert f"nnlab train --config {run}" in text
+    assert nnlab("sweep", "report", path, "-o", page).code == 2
+
     # What is finished is not done again.
     before = {item: item.stat().st_mtime_ns for item in folder.iterdir()}
     assert nnlab("sweep", "work", path).code == 0

@@ -58,7 +58,7 @@ ALLOWED = {
     ),
     "nnlab.runs": (*BASE, "nnlab.runs"),
     "nnlab.training": (*BASE, "nnlab.core", "nnlab.runs", "nnlab.training"),
-    "nnlab.sweep": (*BASE, "nnlab.runs", "nnlab.training", "nnlab.sweep"),
+    "nnlab.sweep": (*BASE, "nnlab.pages", "nnlab.runs", "nnlab.training", "nnlab.sweep"),
     "nnlab.explanation": (
         *BASE,
         "nnlab.core",

@@ -1,0 +1,72 @@
+"""A sweep whose trials are shared in a real PostgreSQL."""
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+optuna = pytest.importorskip("optuna")
+pytest.importorskip("psycopg")
+
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("postgresql")]
+
+
+def _programs() -> Path | None:
+    found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
+    named = shutil.which("initdb")
+    return found[-1].parent if found else Path(named).parent if named else None
+
+
+@pytest.fixture(scope="module")
+def postgresql(tmp_path_factory):
+    """The URL of a database of its own, on a socket in its folder."""
+    programs = _programs()
+    if programs is None:
+        pytest.skip("PostgreSQL is missing: apt-get install postgresql")
+    folder = tmp_path_factory.mktemp("pg")
+    user = []
+    if os.geteuid() == 0:  # which initdb refuses
+        shutil.chown(folder, "postgres", "postgres")
+        for parent in (folder, *folder.parents):
+            if not os.stat(parent).st_mode & 0o001:
+                os.chmod(parent, os.stat(parent).st_mode | 0o011)
+        user = ["runuser", "-u", "postgres", "--"]
+    data = folder / "data"
+
+    def call(program, *arguments):
+        subprocess.run([*user, programs / program, *map(str, arguments)], check=True,
+                       stdout=subprocess.DEVNULL, cwd=folder)  # fmt: skip
+
+    call("initdb", "-D", data, "-U", "nnlab", "--auth", "trust", "--no-sync")
+    call("pg_ctl", "-D", data, "-w", "-l", folder / "log", "start",
+         "-o", f"-c listen_addresses= -c unix_socket_directories={folder}")  # fmt: skip
+    try:
+        yield f"postgresql+psycopg://nnlab@/postgres?host={folder}"
+    finally:
+        call("pg_ctl", "-D", data, "-m", "immediate", "stop")
+
+
+def test_workers_share_a_study_in_a_database(
+    nnlab, start_nnlab, fashion_file, tmp_path, postgresql
+):
+    path = tmp_path / "tpe.toml"
+    path.write_text(
+        f'data = "{fashion_file}"\nsampler = "tpe"\npruner = "median"\ntrials = 8\n'
+        "fixed = { epochs = 3, val = 300 }\n"
+        "search.lr = { low = 1e-4, high = 1e-1, log = true }\n"
+    )
+    storage = ("--storage", postgresql)
+    workers = [start_nnlab("sweep", "work", path, *storage) for _ in range(3)]
+    said = [worker.communicate(timeout=180)[1] for worker in workers]
+    assert [worker.returncode for worker in workers] == [0, 0, 0], said
+    status = nnlab("sweep", "status", path, *storage, "--json").json
+    assert status["finished"]
+    assert status["runs"]["done"] + status["runs"]["pruned"] == 8
+    stored = optuna.load_study(storage=postgresql, study_name="tpe")
+    assert sorted(trial.number for trial in stored.trials) == list(range(8))
+    assert all(trial.state.is_finished() for trial in stored.trials)
+    without = nnlab("sweep", "status", path)
+    assert without.code == 2
+    assert len(without.stderr.strip().splitlines()) == 1
