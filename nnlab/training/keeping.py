@@ -99,6 +99,9 @@ class Keeper:
             except InputError:  # then a replay begins at the first step
                 before = None
         store(self._trainer, self._run)
+        # The optimizer's state belongs to the bad step; what a replay begins with is kept apart.
+        for name in [name for name in self._run.arrays if name.startswith("optimizer/")]:
+            del self._run.arrays[name]
         keep_for_replay(self._run, before)
         self._run.attributes["progress"]["diverged"] = True
         self._run.attributes["divergence"] = dict(error.details)
