@@ -17,7 +17,8 @@ INSTALL_HERE = PYTHONWARNINGS=ignore $(BIN)/python $(INSTALL)
 PYTEST = OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(TEST_WORKERS) --dist loadgroup
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow test-wheel test-oracle test-sweep test-mpi test-browser test-network campaign-network \
+.PHONY: help demo test test-slow test-wheel test-oracle test-sweep test-mpi test-browser test-network \
+	campaign-network campaign-fuzz \
 	test-faults campaign test-all lint format types bench clean
 
 help:
@@ -27,6 +28,7 @@ help:
 	@echo 'make test-faults  kills, faulty disks, hostile files: some cases, four minutes at most'
 	@echo 'make campaign     the same, all cases; SEED=2 draws others'
 	@echo 'make campaign-network   downloads under 200 mixtures of faults of a server'
+	@echo 'make campaign-fuzz      20,000 damaged files of every format'
 	@echo 'make lint         ruff: rules and format        make format   put the format right'
 	@echo 'make types        mypy on the installed package'
 	@echo 'make bench        speed beside other libraries; PHOTOS=photos.h5 names photographs'
@@ -71,6 +73,10 @@ test-network: $(VENV)/.installed-test
 
 campaign-network: $(VENV)/.installed-test
 	NNLAB_SCHEDULES=200 $(PYTEST) -m network
+
+# 20,000 damaged files of every format.
+campaign-fuzz: $(VENV)/.installed-test
+	NNLAB_FUZZ=20000 $(PYTEST) tests/datasets/test_fuzzing.py
 
 test-all: test test-slow test-wheel test-oracle test-browser test-network test-faults test-sweep test-mpi
 

@@ -502,3 +502,23 @@ def picture_claim(folder: Path, width: int, height: int) -> Path:
 @hostile
 def picture_of_60000_by_60000(folder: Path) -> Path:
     return picture_claim(folder, 60_000, 60_000)
+
+
+def million(folder: Path, kind: str) -> Path:
+    """An archive of a million empty files with different names."""
+    if kind == "zip":
+        with zipfile.ZipFile(folder / "x.zip", "w") as archive:
+            for number in range(10**6):
+                archive.writestr(zipfile.ZipInfo(f"train/a/{number:07}.txt"), b"")
+        return folder / "x.zip"
+    block = bytearray(header("train/a/0000000.txt"))
+    block[148:156] = b"        "
+    plain = sum(block) - 7 * ord("0")
+    with gzip.open(folder / "x.tar.gz", "wb", 1) as stream:
+        for number in range(10**6):
+            digits = b"%07d" % number
+            block[8:15] = digits
+            block[148:156] = b"%06o\0 " % (plain + sum(digits))
+            stream.write(block)
+        stream.write(bytes(1024))
+    return folder / "x.tar.gz"

@@ -43,7 +43,17 @@ def everything(folder):
     return sorted((str(path), path.lstat().st_size) for path in folder.rglob("*"))
 
 
-@pytest.mark.parametrize("name", hostile_files.MAKERS)
+# Making or refusing these takes seconds.
+LONG = {"csv_bomb", "libsvm_bomb", "mat_bomb", "pickle_of_a_hundred_million_objects"}
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=[pytest.mark.slow] if name in LONG else [])
+        for name in hostile_files.MAKERS
+    ],
+)
 def test_a_file_made_to_harm_does_none(name, limited, tmp_path):
     folder = tmp_path / "input"
     folder.mkdir()
@@ -84,3 +94,15 @@ def test_a_bomb_needs_no_more_than_a_good_file(limited, fashion_dir, tmp_path):
         "preprocess", hostile_files.MAKERS["tar_gz_bomb"](folder), "-o", tmp_path / "bomb.h5"
     )
     assert bomb["megabytes"] < good["megabytes"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["tar", "zip"])
+def test_a_million_members_fit_into_the_memory(kind, limited, tmp_path):
+    source = hostile_files.million(tmp_path, kind)
+    before = everything(tmp_path)
+    done = limited("preprocess", source, "-o", tmp_path / "out.h5", memory=2**30)
+    assert (done["code"], done["stdout"]) == (2, ""), done
+    assert "nnlab: " in done["stderr"].splitlines()[-1]
+    assert done["megabytes"] < 1400, done
+    assert everything(tmp_path) == before
