@@ -9,6 +9,7 @@ import io
 import pickle
 import pickletools
 import re
+import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -87,9 +88,13 @@ def load(data: bytes, where: str) -> dict[str, Any]:
     Raises:
         FileFormatError: it is no pickle, or names anything that a batch does not need.
     """
-    _glance(data, where)
     try:
-        content = _Reader(io.BytesIO(data), encoding="bytes").load()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of odd escapes in strings of protocol 0
+            _glance(data, where)
+            content = _Reader(io.BytesIO(data), encoding="bytes").load()
+    except FileFormatError:
+        raise
     except pickle.UnpicklingError as error:
         raise FileFormatError(f"{where} is refused: {error}.") from error
     except Exception as error:
