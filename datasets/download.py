@@ -75,6 +75,7 @@ def download(
     watch, patience = watch or Watch(), patience or Patience()
     done = {file.name: "present" for file in card.files}
     if not _missing(card, folder):
+        _tidy(folder)
         return done
     with _alone(folder, watch) as held:
         # Whoever was here before may have fetched it all.
@@ -108,6 +109,13 @@ def _bring(
         _fetch(card, file, folder, source, watch, patience, taken_over)
 
 
+def _tidy(folder: Path) -> None:
+    """Remove the claim of a process that ended after its work, but before it could."""
+    with contextlib.suppress(InputError, OSError):
+        if owner_of(folder) is not None:
+            claim(folder, "download").release()
+
+
 @contextlib.contextmanager
 def _alone(folder: Path, watch: Watch) -> Iterator[Claim]:
     """Hold the folder's claim; wait for as long as another process that lives has it."""
@@ -123,6 +131,11 @@ def _alone(folder: Path, watch: Watch) -> Iterator[Claim]:
                 told = owner
             # Many that began at once should not ask all at once for ever.
             time.sleep(random.uniform(0.5, 1.5) * WAIT_SECONDS)
+        except InputError as error:
+            reason = getattr(error.__cause__, "strerror", None) or error
+            raise InputError(
+                f"cannot write in {folder.parent}: {reason}; choose another place with --root."
+            ) from error
     with held:
         yield held
 

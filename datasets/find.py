@@ -49,7 +49,7 @@ def find_data(
         return prepared
     say = announce or (lambda _: None)
     if not card.generated and not is_downloaded(card, root):
-        say(f"{card.name} is not on this machine yet: downloading it from {card.mirrors[0]}")
+        say(f"{card.name} is not on this machine yet: downloading its files")
         download(card, root)
     say(f"{card.name} is used for the first time: preparing {prepared}")
     try:

@@ -19,6 +19,8 @@ from typing import BinaryIO
 from nnlab.atomic import sync
 
 FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+# The suffixes of what lies beside a file on its way; the last ones hold what is being written.
+KINDS = ("part", "notes", "tmp")
 KEEP_SIZE = 1  # FALLOC_FL_KEEP_SIZE of Linux
 
 
@@ -67,19 +69,19 @@ class Part:
         Args:
             alive: that process may still write to it; its bytes are copied, not taken.
         """
-        found = parts_of(self.target)
-        found.sort(key=lambda path: path.stat().st_size)
-        if not found:
-            return
-        longest = found.pop()
-        self.notes = _read_notes(_notes_file(longest))
-        if alive:
-            shutil.copyfile(longest, self.path)
-        else:
-            os.replace(longest, self.path)
-        for path in [longest, *found]:
-            _remove(path)
-        self._write_notes()
+        found = sorted(parts_of(self.target), key=lambda path: path.stat().st_size)
+        if found:
+            self.notes = _read_notes(_notes_file(found[-1]))
+            if alive:
+                shutil.copyfile(found[-1], self.path)
+            else:
+                os.replace(found[-1], self.path)
+        for kind in KINDS:
+            for path in _left_by(self.target, kind):
+                if path != self.path:
+                    path.unlink(missing_ok=True)
+        if found:
+            self._write_notes()
 
     @contextmanager
     def writing(self, offset: int, notes: Notes, expected: int) -> Iterator[BinaryIO]:
@@ -128,11 +130,7 @@ class Part:
 
 def parts_of(target: Path) -> list[Path]:
     """Return the parts of a file that are there."""
-    return [
-        path
-        for path in target.parent.glob(f".{_escaped(target.name)}.*.part")
-        if path.is_file() and not path.is_symlink()
-    ]
+    return _left_by(target, "part")
 
 
 def reserve(descriptor: int, size: int) -> None:
@@ -156,6 +154,14 @@ _libc = ctypes.CDLL(None, use_errno=True)
 
 def _escaped(name: str) -> str:
     return "".join(f"[{sign}]" if sign in "*?[" else sign for sign in name)
+
+
+def _left_by(target: Path, kind: str) -> list[Path]:
+    return [
+        path
+        for path in target.parent.glob(f".{_escaped(target.name)}.????????.{kind}")
+        if path.is_file() and not path.is_symlink()
+    ]
 
 
 def _notes_file(path: Path) -> Path:
