@@ -19,7 +19,7 @@ PYTEST = OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(TEST_WORKERS) --dist loa
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-slow test-wheel test-oracle test-sweep test-mpi test-browser test-network \
 	campaign-network campaign-fuzz \
-	test-faults campaign test-all lint format types bench clean
+	test-faults campaign test-all lint format types bench docs clean
 
 help:
 	@echo 'make demo         prepare images, train, evaluate, compare: the main job in two minutes'
@@ -32,6 +32,7 @@ help:
 	@echo 'make lint         ruff: rules and format        make format   put the format right'
 	@echo 'make types        mypy on the installed package'
 	@echo 'make bench        speed beside other libraries; PHOTOS=photos.h5 names photographs'
+	@echo 'make docs         the pages of docs/ideas, with what their commands print; SMALL=1 is quicker'
 	@echo 'make clean        remove the environments and what the demo made'
 
 demo: $(VENV)/.installed
@@ -102,8 +103,11 @@ bench: $(BENCH)/.installed
 	$(BENCH)/bin/python benchmarks/neighbors.py $(PHOTOS)
 	$(BENCH)/bin/python benchmarks/decoding.py
 
+docs: $(VENV)/.installed-docs
+	$(BIN)/python docs/build.py $(if $(SMALL),--small)
+
 clean:
-	rm -rf $(VENV) $(TYPES) $(BENCH) demo build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache
+	rm -rf docs/build $(VENV) $(TYPES) $(BENCH) demo build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # Environments. Debian splits ensurepip from python3; there, pip puts itself into the new one.
