@@ -100,6 +100,7 @@ types: $(TYPES)/.made
 bench: $(BENCH)/.installed
 	$(BENCH)/bin/python benchmarks/startup.py
 	$(BENCH)/bin/python benchmarks/training.py
+	$(BENCH)/bin/python benchmarks/checkpoints.py $(PHOTOS)
 	$(BENCH)/bin/python benchmarks/neighbors.py $(PHOTOS)
 	$(BENCH)/bin/python benchmarks/decoding.py
 
