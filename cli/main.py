@@ -25,7 +25,7 @@ from typer.exceptions import TyperException
 
 from nnlab import machine
 from nnlab._version import __version__
-from nnlab.cli import commands
+from nnlab.cli import commands, early
 from nnlab.cli.early import EXIT_INTERRUPTED
 from nnlab.cli.output import at_end, emit_error
 from nnlab.errors import NnlabError
@@ -104,13 +104,14 @@ def nnlab(
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code."""
-    before = signal.getsignal(signal.SIGINT)
+    before = {number: signal.getsignal(number) for number in early.STOPPING}
     try:
         return _main(arguments)
     finally:
-        # The program ends here, with Ctrl-C ignored; a caller in Python goes on.
+        # The program ends here, deaf to signals; a caller in Python goes on.
         if arguments is not None:
-            signal.signal(signal.SIGINT, before)
+            for number, handler in before.items():
+                signal.signal(number, handler)
 
 
 def _main(arguments: Sequence[str] | None) -> int:
@@ -124,7 +125,7 @@ def _main(arguments: Sequence[str] | None) -> int:
     try:
         code = _run(arguments, as_json, debug)
         sys.stdout.flush()
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        _turn_deaf()
     except (BrokenPipeError, SystemExit):
         # Whoever read our output has gone (`| head`), which Rich and Typer answer with an exit of
         # their own.
@@ -157,9 +158,15 @@ def _forget_stdout() -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
+def _turn_deaf() -> None:
+    """Let no signal change the exit code that is decided; Python would die of one at its end."""
+    for number in early.STOPPING:
+        signal.signal(number, signal.SIG_IGN)
+
+
 def _end(code: int, message: str, as_json: bool, details: dict[str, Any] | None = None) -> int:
-    """Say why the command ended; from here on a Ctrl-C changes nothing any more."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    """Say why the command ended."""
+    _turn_deaf()
     return emit_error(code, message, as_json, details)
 
 

@@ -35,6 +35,8 @@ from nnlab.metrics import Metrics, Mistakes, Reliability
 from nnlab.runs import container
 
 Plain = str | int | float | bool
+# Bytes of the JSON that describes the model.
+MOST_SPEC = 2**20
 
 # Groups and data sets that are not free for `Run.arrays` and `Run.attributes`.
 RESERVED = {"command", "config", "model", "classes", "history", "evaluations", container.SUMMARY}
@@ -168,7 +170,7 @@ def open_run(path: Path) -> Run:
             command=hdf5.read_texts(file, "command"),
             config=_json_object(hdf5.read_text(file, "config")),
             classes=hdf5.read_texts(file, "classes"),
-            spec=_json_object(hdf5.read_text(file["model"], "spec")),
+            spec=_read_spec(file["model"]),
             history={
                 series: {name: values[()] for name, values in group.items()}
                 for series, group in _series(file)
@@ -190,6 +192,13 @@ def open_run(path: Path) -> Run:
 def _series(file: h5py.File) -> Iterator[tuple[str, Any]]:
     for series in SERIES:
         yield series, file.get(f"history/{series}", {})
+
+
+def _read_spec(group: h5py.Group) -> dict[str, Any]:
+    # A network is described by kilobytes, and whoever reads that walks through its layers.
+    if group["spec"].nbytes > MOST_SPEC:
+        raise ValueError("the description of the model is too long")
+    return _json_object(hdf5.read_text(group, "spec"))
 
 
 def _free_members(group: h5py.Group, prefix: str = "") -> Iterator[tuple[str, Any]]:

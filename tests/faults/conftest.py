@@ -7,6 +7,8 @@ from collections import Counter
 
 import numpy as np
 import pytest
+from processes import run
+from trainings import training
 
 from nnlab.datasets import write_data
 
@@ -41,14 +43,25 @@ def whole(request):
     return request.config.getoption("--campaign")
 
 
+class Tally:
+    """What happened in a test; the sums over all tests stand at the end of the report."""
+
+    def __init__(self, properties):
+        self.properties = properties
+
+    def __call__(self, what, number=1):
+        """Count something."""
+        self.properties.append((f"faults: {what}", number))
+
+    def most(self, what, number):
+        """Note a number of which only the largest is of interest."""
+        self.properties.append((f"faults at most: {what}", number))
+
+
 @pytest.fixture
 def count(request):
-    """Count what happened: `count("killed")`; the sums stand at the end of the report."""
-
-    def add(what, number=1):
-        request.node.user_properties.append((f"faults: {what}", number))
-
-    return add
+    """Count what happens: `count("killed")`, `count.most("megabytes", 12)`."""
+    return Tally(request.node.user_properties)
 
 
 def pytest_terminal_summary(terminalreporter, config):
@@ -56,16 +69,18 @@ def pytest_terminal_summary(terminalreporter, config):
     sums = {}
     for outcome in ("passed", "failed"):
         for report in terminalreporter.getreports(outcome):
-            test = report.nodeid.split("[")[0]
+            of_test = sums.setdefault(report.nodeid.split("[")[0], Counter())
             for name, number in report.user_properties:
                 if name.startswith("faults: "):
-                    sums.setdefault(test, Counter())[name.removeprefix("faults: ")] += number
-    if not sums:
-        return
+                    of_test[name.removeprefix("faults: ")] += number
+                elif name.startswith("faults at most: "):
+                    name = name.removeprefix("faults ")
+                    of_test[name] = max(of_test[name], round(number, 1))
     terminalreporter.section("faults")
     for test, counter in sorted(sums.items()):
-        what = ", ".join(f"{number} {name}" for name, number in sorted(counter.items()))
-        terminalreporter.line(f"{test}: {what}")
+        if counter:
+            what = ", ".join(f"{name}: {number}" for name, number in sorted(counter.items()))
+            terminalreporter.line(f"{test}: {what}")
     words = f"--faults-seed {config.getoption('--faults-seed')}"
     if config.getoption("--campaign"):
         words += " --campaign"
@@ -74,7 +89,7 @@ def pytest_terminal_summary(terminalreporter, config):
 
 @pytest.fixture(scope="session")
 def images(fashion_dir):
-    """200 training and 100 test images of Fashion-MNIST, and their labels."""
+    """1,200 training and 100 test images of Fashion-MNIST, and their labels."""
     found = {}
     for split, prefix, number in (("train", "train", 1200), ("test", "t10k", 100)):
         pixels = gzip.decompress((fashion_dir / f"{prefix}-images-idx3-ubyte.gz").read_bytes())
@@ -92,6 +107,22 @@ def data(images, tmp_path_factory):
     path = tmp_path_factory.mktemp("data") / "fashion.h5"
     write_data(path, "fashion-small", "Fashion-MNIST", {}, CLASSES, images)
     return path
+
+
+@pytest.fixture(scope="session")
+def undisturbed(data, tmp_path_factory):
+    """By model and number of epochs: a run that nobody disturbed, its JSON, its seconds."""
+    folder, found = tmp_path_factory.mktemp("undisturbed"), {}
+
+    def train(model, epochs):
+        if (model, epochs) not in found:
+            path = folder / f"{model}-{epochs}.h5"
+            done = run(*training(data, model, path, epochs))
+            assert done.code == 0, done.stderr
+            found[model, epochs] = path, done.stdout, done.seconds
+        return found[model, epochs]
+
+    return train
 
 
 @pytest.fixture(scope="session")

@@ -1,8 +1,8 @@
 """Many commands in one process, which is quicker than one process each; a watchdog stands outside.
 
 As a program it reads one JSON object a line from stdin, {"id": ..., "arguments": [...]}, runs the
-command, and answers with one line: its exit code, what it wrote, how long it took, and how much
-memory the process held at most meanwhile. `Commands` starts it and begins a new one after every
+command, and answers with one line: its exit code, what it wrote, how long it computed, how much
+memory the process held at most. `Commands` starts it and begins a new one after every
 hang and every death.
 """
 
@@ -32,7 +32,7 @@ class Answer:
         code: the exit code; None if it hung, minus the signal's number if it died of one.
         stdout: what it wrote.
         stderr: what it wrote.
-        seconds: how long it took.
+        seconds: how long it computed.
         memory: the most bytes that the process held meanwhile.
     """
 
@@ -140,7 +140,7 @@ def _serve():
         with contextlib.suppress(OSError):
             os.stat(f"/{MARK}/{case['id']}")
             Path("/proc/self/clear_refs").write_text("5")  # forget the peak of memory
-        began = time.perf_counter()
+        began = time.process_time()
         out, err = io.StringIO(), io.StringIO()
         sys.argv = ["nnlab", *words]
         with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
@@ -153,7 +153,7 @@ def _serve():
             "code": code,
             "stdout": out.getvalue(),
             "stderr": err.getvalue(),
-            "seconds": time.perf_counter() - began,
+            "seconds": time.process_time() - began,
             "memory": _peak(),
         }
         print(json.dumps(answer), file=answers, flush=True)

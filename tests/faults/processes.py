@@ -73,10 +73,15 @@ class Process:
             preexec_fn=prepare,  # noqa: PLW1509  (the tests have no threads of their own)
         )  # fmt: skip
 
+    def has_ended(self):
+        """Whether it has; its exit code and memory are left to `end`."""
+        found = os.waitid(os.P_PID, self.popen.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+        return found is not None
+
     def send(self, number):
         """Send a signal, if the process is still there."""
-        if self.popen.poll() is None:
-            self.popen.send_signal(number)
+        if not self.has_ended():
+            os.kill(self.popen.pid, number)
 
     def written(self):
         """What stderr holds so far."""
@@ -86,7 +91,7 @@ class Process:
         """Wait until stderr matches; False if the process ended before."""
         deadline = time.monotonic() + timeout
         while not re.search(text, self.written(), re.MULTILINE):
-            if self.popen.poll() is not None:
+            if self.has_ended():
                 return False
             assert time.monotonic() < deadline, f"no {text!r} in {timeout} s: {self.written()}"
             time.sleep(0.002)

@@ -9,7 +9,7 @@ from hostile_hdf5 import HARMS, LIES_OF_DATA, LIES_OF_RUNS, SECRET, make_secret
 from many_commands import MARK, Commands
 from PIL import Image
 from processes import need_strace, run
-from reading_commands import NOT_READING, READING, filled, lines_with
+from reading_commands import NOT_READING, READING, clear_results, filled, lines_with
 
 from nnlab.cli import commands
 from nnlab.runs import container, open_run
@@ -73,7 +73,7 @@ def traced(tmp_path_factory):
 @pytest.mark.parametrize(
     ("what", "name", "harm"), CASES, ids=[f"{what}-{name}" for what, name, _ in CASES]
 )
-def test_a_hostile_file_is_refused(traced, good, tmp_path, count, what, name, harm):
+def test_a_hostile_file_is_refused(traced, good, tmp_path, whole, count, what, name, harm):
     runner, log = traced
     make_secret(tmp_path)
     secret = (tmp_path / SECRET).read_bytes()
@@ -81,20 +81,23 @@ def test_a_hostile_file_is_refused(traced, good, tmp_path, count, what, name, ha
     (hostile_run if what == "RUN" else hostile_data)(path, good[what], harm)
     content, before = path.read_bytes(), set(tmp_path.iterdir())
     for number, (command, line) in enumerate(lines_with(what)):
-        words = filled(line, **{**good, what: path, "OUT": tmp_path / "out.h5"})
+        words = filled(line, tmp_path, **{**good, what: path})
         case = f"{tmp_path.name}-{number}"
         answer = runner.run(*words, name=case)
         about = f"{' '.join(line)}: {answer}"
         if answer.code == 0:
             assert is_not_concerned(command, line, name), about
-            (tmp_path / "out.h5").unlink(missing_ok=True)
+            clear_results(tmp_path)
         else:
             assert answer.code == 2, about
             assert len(re.findall("^nnlab: ", answer.stderr, re.MULTILINE)) == 1, about
             assert "Traceback" not in answer.stderr, about
             count("refusals")
         assert answer.memory < MEGABYTES_500, about
-        assert answer.seconds < SECONDS, about
+        count.most("seconds of one process's computing", answer.seconds)
+        count.most("megabytes", answer.memory / 1e6)
+        if whole:  # on a machine that does nothing else
+            assert answer.seconds < SECONDS, about
         assert path.read_bytes() == content
         assert (tmp_path / SECRET).read_bytes() == secret
         assert set(tmp_path.iterdir()) == before, about
@@ -103,9 +106,12 @@ def test_a_hostile_file_is_refused(traced, good, tmp_path, count, what, name, ha
 
 def is_not_concerned(command, line, name):
     """Whether a command reads too little of a file to meet the harm."""
-    if command == "runs":
-        return True  # it reads the summary, which has a digest of its own, and never asks HDF5
-    return "--config" in line and name in LIES_OF_RUNS  # it reads the settings, no network
+    if command == "runs":  # it reads the summary, which has a digest of its own, without HDF5
+        return True
+    if command == "preprocess":  # of other people's files it takes the plain arrays, no more
+        return True
+    # Settings, batches and pictures of weights need no network.
+    return name in LIES_OF_RUNS and ("--config" in line or command in {"report", "replay"})
 
 
 def trace_of(log, case):

@@ -1,46 +1,20 @@
 """A run that is killed, and its resumption too, ends as if nobody had touched it."""
 
+import re
 import signal
 import time
 
 import pytest
 from processes import Process, calls_on, hit, need_strace, run, tracing
 from same_runs import assert_same, assert_same_results
+from trainings import MODELS, STEPS, training
 
 from nnlab.runs import open_run
 
 pytestmark = pytest.mark.faults
 
 EVERY = 3
-MODELS = {
-    "softmax": ("--model", "softmax", "--epochs", 5, "--lr", 0.01),
-    "svm": ("--model", "svm", "--epochs", 5, "--l2", 1e-3, "--optimizer", "momentum"),
-    "mlp": (
-        "--model", "mlp", "--hidden", "32,16", "--epochs", 5, "--dropout", 0.2, "--augment",
-        "shift=2", "--schedule", "cosine", "--ema", 0.9, "--batch-norm",
-    ),
-}  # fmt: skip
-
-
-def training(data, model, output):
-    """The arguments of one training."""
-    return (
-        "train", data, "-o", output, *MODELS[model], "--batch-size", 40, "--checkpoint-every",
-        EVERY, "--json",
-    )  # fmt: skip
-
-
-@pytest.fixture(scope="session")
-def undisturbed(data, tmp_path_factory):
-    """By model: the run file that nobody disturbed, its JSON, and how long it took."""
-    folder = tmp_path_factory.mktemp("undisturbed")
-    found = {}
-    for model in MODELS:
-        path = folder / f"{model}.h5"
-        done = run(*training(data, model, path))
-        assert done.code == 0, done.stderr
-        found[model] = path, done.stdout, done.seconds
-    return found
+EPOCHS = 5
 
 
 @pytest.fixture(scope="session")
@@ -49,9 +23,9 @@ def saving_calls(data, tmp_path_factory):
     need_strace()
     folder = tmp_path_factory.mktemp("traced")
     for _ in range(2):  # the first may have to compile or to cache something
-        done = run(
-            *training(data, "mlp", folder / "run.h5"), "--force", prefix=tracing(folder / "log")
-        )
+        (folder / "run.h5").unlink(missing_ok=True)
+        words = training(data, "mlp", folder / "run.h5", EPOCHS, EVERY)
+        done = run(*words, prefix=tracing(folder / "log"))
         assert done.code == 0, done.stderr
     return calls_on(folder / "log", folder / "run.h5")
 
@@ -75,20 +49,13 @@ def kill_inside_a_save(rng, arguments, calls, log):
 
 
 def lost_steps(path, process):
-    """How many steps that the process told of are not in the file."""
-    epochs = sum(line.startswith("epoch ") for line in process.stderr.splitlines())
+    """How many steps of the epochs that the process told of are not in the file."""
+    told = re.findall(r"^epoch (\d+)/", process.stderr, re.MULTILINE)
+    reached = int(told[-1]) * STEPS if told else 0
     if not path.exists():
-        return 0 if epochs == 0 else epochs * steps_per_epoch(process)
+        return reached
     progress = open_run(path).attributes["progress"]
-    done = int(progress["epoch"]) * int(progress["steps_per_epoch"]) + int(progress["step"])
-    told = [line for line in process.stderr.splitlines() if line.startswith("epoch ")]
-    reached = int(told[-1].split()[1].split("/")[0]) if told else 0
-    return reached * int(progress["steps_per_epoch"]) - done
-
-
-def steps_per_epoch(process):
-    """The number of steps that the first line of a training names."""
-    return int(process.stderr.partition(" steps")[0].rpartition(" ")[2])
+    return reached - int(progress["epoch"]) * STEPS - int(progress["step"])
 
 
 @pytest.mark.cases(10, campaign=160)
@@ -96,11 +63,11 @@ def test_a_killed_run_ends_like_one_that_was_left_alone(
     data, undisturbed, saving_calls, tmp_path, rng, count
 ):
     model, depth = rng.choice(list(MODELS)), rng.randint(1, 3)
-    reference, result, seconds = undisturbed[model]
+    reference, result, seconds = undisturbed(model, EPOCHS)
     folder, log = tmp_path / "run", tmp_path / "strace.log"
     folder.mkdir()
     path = folder / "run.h5"
-    arguments = (*training(data, model, path), "--resume")
+    arguments = training(data, model, path, EPOCHS, EVERY)
     for _ in range(depth):  # each kill comes early enough to leave something to the next
         if rng.random() < 0.5:
             calls = saving_calls[: len(saving_calls) // depth]
