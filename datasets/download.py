@@ -73,19 +73,14 @@ def download(
             f"cannot make the folder {folder}: {error.strerror}; choose another with --root."
         ) from error
     watch, patience = watch or Watch(), patience or Patience()
-    done = {file.name: "present" for file in card.files}
     if not _missing(card, folder):
         _tidy(folder)
-        return done
+        return {file.name: "present" for file in card.files}
     with _alone(folder, watch) as held:
-        # Whoever was here before may have fetched it all.
-        for file in _missing(card, folder):
-            done[file.name] = ""
-        missing = [file for file in card.files if not done[file.name]]
+        missing = _missing(card, folder)  # whoever was here before may have fetched it all
         _bring(card, missing, folder, source, watch, patience, taken_over=bool(held.notice))
-        for file in missing:
-            done[file.name] = "downloaded" if source is None or is_url(source) else "copied"
-    return done
+    how = "downloaded" if source is None or is_url(source) else "copied"
+    return {file.name: how if file in missing else "present" for file in card.files}
 
 
 def _bring(

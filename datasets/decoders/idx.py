@@ -39,6 +39,8 @@ NAME = re.compile(
 )
 MAX_DIMENSIONS = 4
 
+Read = Callable[[], NDArray[Any]]
+
 
 def recognises(path: Path) -> bool:
     """Whether the file, or a file of the folder or archive, has a name of this family."""
@@ -98,10 +100,6 @@ def read_idx(path: Path) -> NDArray[Any]:
         raise InputError(f"{path} cannot be read: {error.strerror or error}.") from error
 
 
-_COMPRESSED = (gzip.GzipFile, bz2.BZ2File, lzma.LZMAFile)
-Read = Callable[[], NDArray[Any]]
-
-
 def _files(paths: Sequence[Path]) -> Iterator[tuple[str, str, Read]]:
     """Yield the name of each file, how messages call it, and what reads it."""
     if len(paths) == 1 and not paths[0].is_dir():
@@ -142,8 +140,8 @@ def _parse(stream: BinaryIO, size: int, where: str) -> NDArray[Any]:
     kind = np.dtype(TYPES[magic[2]])
     expected = math.prod(shape) * kind.itemsize
     # A header may claim anything: ask for memory only if the file can hold that much.
-    plain = not isinstance(stream, _COMPRESSED)
-    if expected > (size if plain else max(MAX_CLAIM, EXPANSION * size)):
+    packed = isinstance(stream, gzip.GzipFile | bz2.BZ2File | lzma.LZMAFile)
+    if expected > (max(MAX_CLAIM, EXPANSION * size) if packed else size):
         raise FileFormatError(f"{where} is cut short: its header claims {expected:,} bytes.")
     data = np.empty(expected, np.uint8)
     view, filled = data.data, 0

@@ -68,7 +68,7 @@ def receive(
         if offset == 0 and PAGE.match(first):
             raise TransferError("it sent a web page instead of the file", again=False)
         limit = _most_bytes(file, notes)
-        with part.writing(offset, notes, max(notes.total, file.size)) as stream:
+        with part.writing(offset, notes, file.size) as stream:
             block: bytes | None = first
             while block:
                 offset += len(block)
