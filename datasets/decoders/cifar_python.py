@@ -36,6 +36,8 @@ ARCHIVE = re.compile(r"cifar-?100?-python\.", re.I)
 # opcode of one byte may make an object of a hundred.
 MOST_BYTES = 192 * 2**20
 MOST_OPCODES = 1_000_000
+# Opcodes that make room for as many objects as they say.
+MEMO_OPCODES = {"PUT", "BINPUT", "LONG_BINPUT"}
 
 
 def recognises(path: Path) -> bool:
@@ -111,7 +113,7 @@ def _glance(data: bytes, where: str) -> None:
         raise FileFormatError(f"{where} is refused: it is larger than any batch.")
     try:
         for count, (opcode, argument, _) in enumerate(pickletools.genops(data)):
-            place = argument if opcode.name in {"PUT", "BINPUT", "LONG_BINPUT"} else 0
+            place = int(argument or 0) if opcode.name in MEMO_OPCODES else 0
             if count > MOST_OPCODES or not 0 <= place <= MOST_OPCODES:
                 raise FileFormatError(f"{where} is refused: it has more parts than any batch.")
     except (ValueError, UnicodeError, OverflowError, MemoryError) as error:

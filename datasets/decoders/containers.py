@@ -184,20 +184,24 @@ class _TarInfo(tarfile.TarInfo):
 
     def _proc_member(self, archive: tarfile.TarFile) -> Any:
         if self.type in self.HEADERS and self.size > MAX_HEADER_BYTES:
-            raise FileFormatError(f"{archive.name} is refused: a name in it is too long.")
+            _refuse(_path_of(archive), "a name in it is too long")
         if self.type == tarfile.GNUTYPE_SPARSE:
             self._refuse_sparse(archive)
         if self.size < 0:
-            raise FileFormatError(f"{archive.name} is damaged (a size below 0); get it again.")
+            _refuse(_path_of(archive), "it claims a size below 0")
         return super()._proc_member(archive)  # type: ignore[misc]
 
     def _refuse_sparse(self, archive: tarfile.TarFile) -> NoReturn:
-        raise FileFormatError(f"{archive.name} is refused: {self.name} is a sparse file.")
+        _refuse(_path_of(archive), f"{self.name} is a sparse file")
 
     def _proc_gnusparse_00(self, *_: Any) -> NoReturn:
         raise FileFormatError(f"an archive with the sparse file {self.name} is refused.")
 
     _proc_gnusparse_01 = _proc_gnusparse_10 = _proc_gnusparse_00
+
+
+def _path_of(archive: tarfile.TarFile) -> Path:
+    return Path(os.fsdecode(archive.name or ""))
 
 
 def _tar_members(path: Path) -> Iterator[tuple[Member, int]]:
