@@ -126,7 +126,7 @@ def _explain(
     label = None if true is None else find_class(true, run.classes)
     with _explainer(run) as (shape, explain):
         if image is not None:
-            pixels, name = _from_file(out, image, shape)
+            pixels, name = _from_file(out, image, shape, run.config)
         else:
             pixels, name, own = _from_data(out, run, *row)
             label = own if label is None else label
@@ -154,7 +154,7 @@ def _explainer(run: Any) -> Iterator[Any]:
         yield tuple(searched.images.shape[1:]), explain
 
 
-def _from_file(out: Output, image: str, shape: Any) -> tuple[Any, str]:
+def _from_file(out: Output, image: str, shape: Any, config: Any) -> tuple[Any, str]:
     from nnlab.cli.predict import read_standard_input
     from nnlab.datasets.image_files import changes_in_words, find_images, fit_image
     from nnlab.errors import InputError
@@ -162,7 +162,7 @@ def _from_file(out: Output, image: str, shape: Any) -> tuple[Any, str]:
     sources = find_images([image], read_standard_input)
     if len(sources) != 1:
         raise InputError(f"{image} holds {len(sources)} images; name one of them.")
-    fitted = fit_image(sources[0], shape)
+    fitted = fit_image(sources[0], shape, config)
     for line in changes_in_words([fitted]):
         out.note(f"note: {line}.")
     return fitted.pixels, fitted.name

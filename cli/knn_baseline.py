@@ -285,7 +285,7 @@ def _save(
     run = Run(
         kind="knn",
         command=["nnlab", *sys.argv[1:]],
-        config={"data": path, "split": split, **settings.record()},
+        config={"data": path, "split": split, **file.picture_options, **settings.record()},
         classes=list(file.classes),
         spec=result.spec(path, file.name, file.checksum),
     )

@@ -77,7 +77,9 @@ def command(
     changed: list[Any] = []
     with open_model(loaded) as model:
         for start in range(0, len(sources), BLOCK):
-            block = _fitted(sources[start : start + BLOCK], model, skip_bad, unreadable)
+            block = _fitted(
+                sources[start : start + BLOCK], model, loaded.config, skip_bad, unreadable
+            )
             predictions += _classified(model, block, loaded.classes, top)
             changed += [image for image in block if image.changes]
     for line in changes_in_words(changed):
@@ -110,7 +112,7 @@ def read_standard_input() -> bytes:
 
 
 def _fitted(
-    sources: list[Any], model: Any, skip_bad: bool, unreadable: list[dict[str, str]]
+    sources: list[Any], model: Any, config: Any, skip_bad: bool, unreadable: list[dict[str, str]]
 ) -> list[Any]:
     from nnlab.datasets.image_files import fit_image
     from nnlab.errors import InputError
@@ -118,7 +120,7 @@ def _fitted(
     fitted = []
     for source in sources:
         try:
-            fitted.append(fit_image(source, model.image_shape))
+            fitted.append(fit_image(source, model.image_shape, config))
         except InputError as error:
             if not skip_bad:
                 raise

@@ -196,6 +196,7 @@ def _training_data(file: Any) -> Any:
         classes=file.classes,
         train=parts["train"],
         validation=parts.get("val"),
+        picture_options=file.picture_options,
     )
 
 

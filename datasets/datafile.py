@@ -127,6 +127,14 @@ class DataFile:
     parts: Mapping[str, Split]
     provenance: Provenance
 
+    @property
+    def picture_options(self) -> dict[str, str]:
+        """How its pictures were brought to their size, by the keys of a run's config."""
+        fitted = {"image_fit": "fit", "image_filter": "filter"}
+        return {
+            key: str(self.options[name]) for key, name in fitted.items() if name in self.options
+        }
+
     def split(self, name: str) -> Split:
         """Return one split.
 

@@ -1,9 +1,10 @@
 """Image files as a trained model takes them: named one by one, as folders, or piped in."""
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -146,17 +147,19 @@ def _checked(content: bytes) -> bytes:
     return content
 
 
-def fit_image(source: ImageSource, image_shape: tuple[int, int, int]) -> FittedImage:
-    """Read an image and bring it to a shape.
+def fit_image(
+    source: ImageSource, image_shape: tuple[int, int, int], config: Mapping[str, Any]
+) -> FittedImage:
+    """Read an image and bring it to a shape, as the images of a run were.
 
     Args:
         source: the image.
         image_shape: (H, W, C) to bring it to; grey for C = 1.
+        config: of the run.
 
     Raises:
         InputError: it cannot be read or is no image.
     """
-    height, width, channels = image_shape
     content = source.read()
     if content.startswith(NO_IMAGES):
         raise InputError(
@@ -164,26 +167,27 @@ def fit_image(source: ImageSource, image_shape: tuple[int, int, int]) -> FittedI
             "images of a data file."
         )
     try:
-        rendered = render_described(content, Rendering((height, width), channels == 1))
+        rendering = Rendering.like(image_shape, config)
+        rendered = render_described(content, rendering)
     except BadImageError as error:
         raise InputError(f"{_shown(source.name)} cannot be decoded: {error}.") from error
-    return FittedImage(source.name, rendered.pixels, _changes(rendered, image_shape))
+    return FittedImage(source.name, rendered.pixels, _changes(rendered, rendering))
 
 
 def _shown(name: str) -> str:
     return "standard input" if name == STANDARD_INPUT else name
 
 
-def _changes(original: Rendered, image_shape: tuple[int, int, int]) -> list[Change]:
-    height, width, channels = image_shape
-    changes = []
+def _changes(original: Rendered, rendering: Rendering) -> list[Change]:
+    height, width = rendering.size or (original.height, original.width)
+    channels, changes = rendering.channels, []
     sizes = f"{original.height} x {original.width} to {height} x {width}"
     factors = (original.height / height, original.width / width)
     if max(factors) > MUCH_SMALLER:
         changes.append(Change("smaller", sizes))
     elif min(factors) < 1 / MUCH_LARGER:
         changes.append(Change("larger", sizes))
-    if max(factors) / min(factors) > SQUEEZED:
+    if rendering.fit == "stretch" and max(factors) / min(factors) > SQUEEZED:
         changes.append(Change("squeezed", sizes))
     if channels == 1 and original.colourful > SOME:
         changes.append(Change("gray"))

@@ -9,7 +9,7 @@ import contextlib
 import io
 import logging
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -89,6 +89,18 @@ class Rendering:
     def channels(self) -> int:
         """1 or 3."""
         return 1 if self.gray else 3
+
+    @classmethod
+    def like(cls, image_shape: tuple[int, int, int], config: Mapping[str, Any]) -> "Rendering":
+        """Return how the images of a run were made: of this (H, W, C), and as its config says."""
+        height, width, channels = image_shape
+        fit, resampling = config.get("image_fit"), config.get("image_filter")
+        return cls(
+            (height, width),
+            channels == 1,
+            fit if fit in FITS else cls.fit,
+            resampling if resampling in FILTERS else cls.filter,
+        )
 
 
 class BadImageError(Exception):

@@ -4,7 +4,7 @@ A session is walked through like a trainer; it adds the run file, checkpoints, a
 step boundary when it is told to or when its time is over.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from math import inf, isfinite
 from pathlib import Path
@@ -40,6 +40,8 @@ class TrainingData:
         classes: the names of the classes.
         train: all training images.
         validation: the data's own validation images, or None.
+        picture_options: how pictures were brought to their size, for predict: entries of the
+            run's config.
     """
 
     name: str
@@ -48,6 +50,7 @@ class TrainingData:
     classes: list[str]
     train: ImageSet
     validation: ImageSet | None
+    picture_options: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -285,6 +288,7 @@ def _new_run(settings: Settings, data: TrainingData, division: Division, plan: P
         "data_checksum": data.checksum,
         "train_images": len(division.train),
         "validation_images": 0 if division.validation is None else len(division.validation),
+        **data.picture_options,
         **asdict(settings.resolve()),
     }
     if plan.threads is not None:

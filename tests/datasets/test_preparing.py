@@ -9,6 +9,7 @@ from PIL import Image
 
 from nnlab.datasets import find_card, find_data, open_data
 from nnlab.datasets.download import download
+from nnlab.datasets.image_files import ImageSource, fit_image
 from nnlab.datasets.preprocess import PreprocessOptions, parse_size, preprocess
 from nnlab.datasets.roots import data_root
 from nnlab.datasets.splitting import Chosen, SplitOptions, arrange_splits
@@ -223,3 +224,14 @@ def test_the_data_root_is_the_option_else_the_variable_else_the_users(tmp_path, 
     assert data_root() == tmp_path / "variable"
     monkeypatch.delenv("NNLAB_DATA")
     assert data_root().name == "nnlab"
+
+
+def test_a_single_image_is_made_as_those_of_the_data_file_were(pictures, tmp_path):
+    prepare(pictures, tmp_path / "x.h5", size=(6, 9), fit="pad", filter="lanczos")
+    with open_data(tmp_path / "x.h5") as data:
+        assert data.picture_options == {"image_fit": "pad", "image_filter": "lanczos"}
+        source = ImageSource("0.png", pictures / data.provenance.files["test"][0])
+        fitted = fit_image(source, data.image_shape, data.picture_options)
+        np.testing.assert_array_equal(fitted.pixels, data.split("test").images[0])
+        stretched = fit_image(source, data.image_shape, {"image_fit": "by hand"})
+        assert not np.array_equal(stretched.pixels, fitted.pixels)
