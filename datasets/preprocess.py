@@ -18,7 +18,7 @@ from nnlab.datasets.decoders import Decoded, DecodeOptions, Part, decoder_for
 from nnlab.datasets.decoders.containers import ARCHIVES
 from nnlab.datasets.decoders.decoded import Progress
 from nnlab.datasets.download import download, is_downloaded, is_url, verified_files
-from nnlab.datasets.duplicates import find_copies, name_of
+from nnlab.datasets.duplicates import Copy, find_copies, name_of
 from nnlab.datasets.images import FILTERS, FITS, Rendering, render_arrays
 from nnlab.datasets.known import known_cards
 from nnlab.datasets.roots import files_folder
@@ -143,10 +143,12 @@ def preprocess(
         decoded, name, origin = _decode(source, read, files_from, root)
         if decoded.steps is None:
             decoded = _chosen(decoded, options.choice)
-        decoded.steps = [*(decoded.steps or ()), *_rendered_how(decoded, options)]
+        steps = [*(decoded.steps or ()), *_rendered_how(decoded, options)]
         left_out = [(file, f"unreadable: {reason}") for file, reason in decoded.unreadable]
         if options.dedup != "none":
-            left_out += _leave_out_copies(decoded, options)
+            copies = _find_copies(decoded, options)
+            left_out += _reasons(copies, decoded)
+            steps += _leave_out(copies, decoded)
         write_data(
             output,
             name=name,
@@ -160,7 +162,7 @@ def preprocess(
             held=held,
             folds=_folds(decoded, options),
             provenance=Provenance(
-                decoded.steps,
+                steps,
                 left_out,
                 {split: part.names for split, part in decoded.splits.items() if part.names},
             ),
@@ -206,33 +208,43 @@ def _rendered_how(decoded: Decoded, options: PreprocessOptions) -> list[str]:
     return steps
 
 
-def _leave_out_copies(decoded: Decoded, options: PreprocessOptions) -> list[tuple[str, str]]:
-    """Take out the images that repeat others; returns each one's name and why it went."""
+def _find_copies(decoded: Decoded, options: PreprocessOptions) -> list[Copy]:
     parts = {split: _fit(part, options.rendering) for split, part in decoded.splits.items()}
+    return find_copies(parts, near=options.dedup == "near")
+
+
+def _reasons(copies: Sequence[Copy], decoded: Decoded) -> list[tuple[str, str]]:
+    """Return each repeated image's name and which one it repeats."""
     names = {split: part.names for split, part in decoded.splits.items()}
-    copies = find_copies(parts, near=options.dedup == "near")
     reasons = []
     for copy in copies:
         kept = name_of(copy.of_split, copy.of_row, names)
         alike = "the same as" if copy.bits is None else f"nearly the same ({copy.bits} bits) as"
         where = "" if copy.split == copy.of_split else f", which is in {copy.of_split}"
         reasons.append((name_of(copy.split, copy.row, names), f"{alike} {kept}{where}"))
+    return reasons
+
+
+def _leave_out(copies: Sequence[Copy], decoded: Decoded) -> list[str]:
+    """Take out repeated images; returns a line about each split that lost some."""
+    steps = []
     for split, part in list(decoded.splits.items()):
-        gone = [copy.row for copy in copies if copy.split == split]
-        stay = np.delete(np.arange(len(part.labels)), gone)
-        if gone:
-            same = sum(copy.split == split and copy.bits is None for copy in copies)
-            near = f" and {len(gone) - same:,} nearly equal" if options.dedup == "near" else ""
-            (decoded.steps or []).append(
-                f"{same:,} equal{near} images of {split} were left out; {len(stay):,} stay"
-            )
+        gone = [copy for copy in copies if copy.split == split]
+        if not gone:
+            continue
+        stay = np.delete(np.arange(len(part.labels)), [copy.row for copy in gone])
+        same = sum(copy.bits is None for copy in gone)
+        steps.append(
+            f"{same:,} equal and {len(gone) - same:,} nearly equal images of {split} were left "
+            f"out; {len(stay):,} stay"
+        )
         if len(stay):
             decoded.splits[split] = part.take(stay)
         else:
             del decoded.splits[split]
     if "train" not in decoded.splits:
         raise InputError("every training image is also in another split; nothing is left to train.")
-    return reasons
+    return steps
 
 
 def _folds(decoded: Decoded, options: PreprocessOptions) -> NDArray[np.int64] | None:

@@ -26,9 +26,12 @@ def expect(array: NDArray[Any], first: int, last: int) -> None:
 def release(array: NDArray[Any]) -> None:
     """Take the pages of a mapped array off this process's account; they are read again on use.
 
-    They stay in the system's cache of files as long as nobody else needs the memory.
+    They stay in the system's cache of files as long as nobody else needs the memory. A mapping
+    that can be written is left alone: private changes would be lost.
     """
-    _advise(array, mmap.MADV_DONTNEED)
+    mapping = mapping_of(array)
+    if mapping is not None and memoryview(mapping).readonly:
+        _advise(array, mmap.MADV_DONTNEED)
 
 
 def _advise(array: NDArray[Any], advice: int) -> None:

@@ -46,6 +46,15 @@ def scores_of(network: Network, applier: Applier, images: ImageSet) -> NDArray[A
     return scores
 
 
+def mean_loss(loss: Loss, scores: NDArray[Any], labels: NDArray[np.int64]) -> float:
+    """Return the mean data loss of scores (N, C), with work arrays that do not grow with N."""
+    total = 0.0
+    for start in range(0, len(labels), BLOCK):
+        part = slice(start, min(start + BLOCK, len(labels)))
+        total += loss(scores[part], labels[part])[0] * (part.stop - part.start)
+    return total / len(labels)
+
+
 def performance(network: Network, loss: Loss, applier: Applier, images: ImageSet) -> Performance:
     """Measure a network on images, in inference mode."""
     total, correct = 0.0, 0

@@ -23,12 +23,14 @@ from numpy.typing import NDArray
 
 from nnlab.core.workers import current
 from nnlab.errors import InputError
+from nnlab.mapping import release
 
 Images = NDArray[Any]
 Floats = NDArray[np.float64]
 ZCA_EPSILON = 0.1
 # Rows that are looked at together: some megabytes, however many images there are.
 BLOCK = 2048
+SUMMED = 512
 
 
 @dataclass(frozen=True)
@@ -131,12 +133,20 @@ def _blocks(images: Images, rows: NDArray[np.int64]) -> Iterator[Floats]:
 
 
 def _moments(images: Images, rows: NDArray[np.int64]) -> tuple[Floats, Floats]:
-    # Sums of whole numbers below 2^53 are exact in float64: the order does not matter.
-    total = np.zeros(int(np.prod(images.shape[1:])))
+    """Return the sum (D,) of each pixel over these images, and the sum of its squares.
+
+    Whole numbers below 2^53 are exact in float64: the order does not matter.
+    """
+    flat = images.reshape(len(images), -1)
+    total = np.zeros(flat.shape[1])
     squares = np.zeros_like(total)
-    for block in _blocks(images, rows):
-        total += block.sum(axis=0)
-        squares += np.einsum("ij,ij->j", block, block)
+    for start in range(0, len(rows), SUMMED):
+        block = flat[rows[start : start + SUMMED]]
+        # 32 bits hold the sum of so many squares, and bytes are quickly added.
+        total += block.sum(axis=0, dtype=np.uint32)
+        squares += np.square(block, dtype=np.uint16).sum(axis=0, dtype=np.uint32)
+        if start % BLOCK == 0:
+            release(flat)
     return total, squares
 
 

@@ -13,7 +13,7 @@ from nnlab.metrics import Metrics
 from nnlab.predictions import Predictions
 from nnlab.runs import Run
 from nnlab.training.images import ImageSet
-from nnlab.training.inference import scores_of
+from nnlab.training.inference import mean_loss, scores_of
 from nnlab.training.runstate import load_network, load_standardization
 from nnlab.training.standardization import Standardization
 
@@ -100,13 +100,12 @@ class TrainedNetwork:
         if len(chosen) == 0:
             raise InputError("there are no images to measure on.")
         scores = scores_of(self.network, self._applier, chosen)
-        loss, _ = self.loss(scores, chosen.labels)
         return Predictions(
             labels=chosen.labels,
             predicted=scores.argmax(axis=1),
             probabilities=probabilities(scores),
             scores=scores,
-            loss=loss,
+            loss=mean_loss(self.loss, scores, chosen.labels),
             delta=float(getattr(self.loss, "delta", 1.0)),
         )
 
