@@ -99,8 +99,8 @@ def command(
     if not source:
         raise InputError(f"{run} does not say which data it was trained on; name DATA.")
     if predictions is not None:
-        check_name(predictions)
         refuse_existing(predictions, force, run, Path(source).expanduser(), against or run)
+        check_name(predictions)
     with open_data(find_data(source, root, out.note)) as file:
         part = file.split(split)
         check_same_classes(loaded, file.classes, str(file.path))

@@ -177,6 +177,16 @@ def test_every_command_has_a_help_page_with_examples(nnlab, name):
     assert done.code == 0
     assert "Examples" in done.stdout
     assert f"nnlab {name}" in done.stdout
+    # A command with commands of its own leaves the answers to them.
+    assert "--json" in done.stdout or f"nnlab {name} [OPTIONS] COMMAND" in done.stdout
+
+
+@pytest.mark.parametrize("name", ["run", "work", "status", "best", "report"])
+def test_every_command_of_a_sweep_has_a_help_page_with_examples(nnlab, name):
+    done = nnlab("sweep", name, "--help")
+    assert done.code == 0
+    assert "Example" in done.stdout
+    assert f"nnlab sweep {name}" in done.stdout
     assert "--json" in done.stdout
 
 
