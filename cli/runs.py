@@ -150,7 +150,8 @@ def _show(out: Output, rows: Any, splits: list[str]) -> None:
     out.table("", list(columns), list(zip(*columns.values(), strict=True)), left=len(texts))
     for row in rows:
         if not row.finished:
-            out.line(f"not finished: {row.path}, {row.epochs} epochs done")
+            how = "diverged" if row.diverged else "not finished"
+            out.line(f"{how}: {row.path}, {row.epochs} epochs done")
 
 
 def _share(value: float | None) -> str:

@@ -49,6 +49,7 @@ class RunSummary:
         created: when it began, ISO 8601 in UTC.
         config: every setting in force.
         finished: training came to its end.
+        diverged: training ended with numbers that were not finite; the last good weights are kept.
         epochs: epochs done; None for a kNN run.
         best_epoch: the epoch of the best weights; None for a kNN run, or before the first.
         val_accuracy: their accuracy on the validation images; None without any.
@@ -63,6 +64,7 @@ class RunSummary:
     created: str
     config: dict[str, Any]
     finished: bool
+    diverged: bool
     epochs: int | None
     best_epoch: int | None
     val_accuracy: float | None
@@ -96,8 +98,8 @@ class RunSummary:
 
 
 COLUMNS = (
-    "run", "kind", "model", "data", "created", "finished", "epochs", "best_epoch", "val_accuracy",
-    "seconds",
+    "run", "kind", "model", "data", "created", "finished", "diverged", "epochs", "best_epoch",
+    "val_accuracy", "seconds",
 )  # fmt: skip
 
 
@@ -284,6 +286,7 @@ def _summary_row(path: Path, summary: Mapping[str, Any]) -> RunSummary:
         created=str(summary["created"]),
         config=dict(config),
         finished=is_knn or bool(progress.get("finished")),
+        diverged=bool(progress.get("diverged")),
         epochs=None if is_knn else int(progress.get("epoch", 0)),
         best_epoch=best_epoch,
         val_accuracy=None if accuracy is None or accuracy < 0 else float(accuracy),

@@ -83,15 +83,17 @@ class Keeper:
                 sleep(pause)
         raise AssertionError  # the last try returns or raises
 
-    def save_diverged(self, error: DivergedError) -> None:
+    def save_diverged(self, error: DivergedError) -> str:
         """Keep the last good weights, and what a replay of the bad step needs.
 
+        Returns:
+            Why they could not be written; usually empty.
+
         Raises:
-            InputError: they could not be written.
             ClaimLostError: another process has taken the run file over.
         """
         if self._held is None:
-            return
+            return ""
         before = None
         if self._kept:
             try:
@@ -105,7 +107,11 @@ class Keeper:
         keep_for_replay(self._run, before)
         self._run.attributes["progress"]["diverged"] = True
         self._run.attributes["divergence"] = dict(error.details)
-        self._run.save(self._held.path, self._held)
+        try:
+            self._run.save(self._held.path, self._held)
+        except InputError as failure:
+            return str(failure)
+        return ""
 
     def _write(self) -> str:
         if self._held is None:

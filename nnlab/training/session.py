@@ -238,12 +238,15 @@ def _train(
                     yield CheckpointWarning(warning)
         warning = _finish(trainer, run, division, keeper)
     except DivergedError as error:
-        keeper.save_diverged(error)
+        reason = keeper.save_diverged(error)
+        kept = (
+            f"The last good weights are not kept: {reason}"
+            if reason
+            else f"The last good weights are in {plan.output}; nnlab replay {plan.output} shows "
+            "what was not finite first."
+        )
         raise DivergedError(
-            f"{error} The last good weights are in {plan.output}; nnlab replay {plan.output} shows "
-            "what was not finite first.",
-            run=str(plan.output),
-            **error.details,
+            f"{error} {kept}", run=None if reason else str(plan.output), **error.details
         ) from error
     if warning:
         yield CheckpointWarning(warning)

@@ -51,6 +51,9 @@ def test_runs_lists_them_all(ask):
     assert {Path(row["run"]).stem: row["finished"] for row in rows} == {
         "softmax": True, "mlp": True, "stopped": False, "diverged": False, "knn": True,
     }  # fmt: skip
+    (diverged,) = (row for row in rows if row["diverged"])
+    assert Path(diverged["run"]).stem == "diverged"
+    assert diverged["val_accuracy"] is None
 
 
 def test_training_goes_on_from_a_checkpoint_of_the_middle_of_an_epoch(ask):

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from nnlab.cli.main import main
 from nnlab.runs import open_run
 
 LONG = ("--model", "mlp", "--hidden", "32", "--epochs", "100000", "--batch-size", "50")
@@ -81,6 +82,37 @@ def test_a_storm_of_signals_is_one_stop_with_one_checkpoint(start_nnlab, fashion
     assert "; about " in error["message"]
     assert os.listdir(tmp_path) == ["run.h5"]
     assert open_run(run).attributes["progress"]["epoch"] == error["epochs_done"]
+
+
+def test_a_signal_in_the_middle_of_a_save_lets_it_end(fashion_file, tmp_path, monkeypatch, capsys):
+    run, replace = tmp_path / "run.h5", os.replace
+
+    def hit(source, target):
+        signal.raise_signal(signal.SIGTERM)
+        replace(source, target)
+
+    monkeypatch.setattr(os, "replace", hit)
+    arguments = ["train", str(fashion_file), "-o", str(run), *LONG, "--checkpoint-every", "3"]
+    assert main(arguments) == 75
+    assert "stopped by SIGTERM after 0 of 100000 epochs and 4 of " in capsys.readouterr().err
+    assert open_run(run).attributes["progress"]["step"] == 4
+    assert os.listdir(tmp_path) == ["run.h5"]
+
+
+def test_a_signal_after_the_end_changes_nothing(fashion_file, tmp_path, monkeypatch, capsys):
+    from nnlab.cli.output import Output
+
+    result = Output.result
+
+    def hit(out, record):
+        for number in (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT):
+            signal.raise_signal(number)
+        result(out, record)
+
+    monkeypatch.setattr(Output, "result", hit)
+    run = tmp_path / "run.h5"
+    assert main(["train", str(fashion_file), "-o", str(run), "--epochs", "1", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["epochs"] == 1
 
 
 def test_training_ends_before_the_job_does(nnlab, fashion_file, tmp_path):

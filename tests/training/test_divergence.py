@@ -1,4 +1,4 @@
-"""Numbers that leave the finite ones: every optimizer, every way, one error, and a sound file.
+"""Numbers that leave the finite ones: four optimizers, 13 ways, one error, a sound file.
 
 Warnings are errors here: NumPy's must not reach anybody.
 """
@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from nnlab.core.optimizers import OPTIMIZERS
 from nnlab.errors import DivergedError, InputError
 from nnlab.runs import open_run
 from nnlab.training.images import ImageSet
@@ -56,7 +55,7 @@ CASES = {
 }
 
 
-@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+@pytest.mark.parametrize("optimizer", ["sgd", "nesterov", "rmsprop", "adam"])
 @pytest.mark.parametrize("case", CASES)
 def test_training_ends_well_or_as_diverged(tmp_path, case, optimizer):
     extra, kind, diverges = CASES[case]

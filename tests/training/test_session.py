@@ -10,7 +10,14 @@ import pytest
 
 from nnlab import atomic
 from nnlab.claims import claim, claim_file
-from nnlab.errors import BusyError, ClaimLostError, FileFormatError, InputError, InterruptedRunError
+from nnlab.errors import (
+    BusyError,
+    ClaimLostError,
+    DivergedError,
+    FileFormatError,
+    InputError,
+    InterruptedRunError,
+)  # fmt: skip
 from nnlab.runs import open_run
 from nnlab.training import keeping
 from nnlab.training.images import ImageSet
@@ -236,6 +243,13 @@ def test_a_checkpoint_holds_finite_numbers_or_is_not_written(data, path):
     run = open_run(path)
     assert run.attributes["progress"]["diverged"]
     assert all(np.isfinite(array).all() for array in run.arrays.values())
+
+
+def test_divergence_on_a_full_disk_is_still_divergence(data, path, monkeypatch):
+    monkeypatch.setattr(os, "replace", full_disk)
+    with pytest.raises(DivergedError, match=r"weights are not kept: cannot write .*No space left"):
+        walk(replace(SETTINGS, model="mlp", lr=1e30, optimizer="sgd"), data, path)
+    assert os.listdir(path.parent) == []
 
 
 # One writer
