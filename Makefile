@@ -75,9 +75,9 @@ test-network: $(VENV)/.installed-test
 campaign-network: $(VENV)/.installed-test
 	NNLAB_SCHEDULES=200 $(PYTEST) -m network
 
-# 20,000 damaged files of every format.
+# 20,000 damaged files of every format, and archives of a million members.
 campaign-fuzz: $(VENV)/.installed-test
-	NNLAB_FUZZ=20000 $(PYTEST) tests/datasets/test_fuzzing.py
+	NNLAB_FUZZ=20000 $(PYTEST) tests/datasets/test_fuzzing.py tests/datasets/test_hostile_input.py
 
 test-all: test test-slow test-wheel test-oracle test-browser test-network test-faults test-sweep test-mpi
 

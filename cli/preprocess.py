@@ -175,9 +175,10 @@ def command(
 ) -> None:
     """Turn images of any known format into a data file.
 
-    Reads IDX files (gzipped or not), CIFAR batches (binary and Python), class folders of images
-    (train/<class>/, test/<class>/, val/<class>/, or plain <class>/), such folders in a .tar,
-    .tar.gz, .tar.xz or .zip, and draws shapes. Pictures are turned upright as their EXIF data say;
+    Reads IDX files, CIFAR batches (binary and Python), STL-10, .mat, .npz, HDF5, CSV and LIBSVM
+    files of pixels, tables of image paths and labels, class folders of images (train/<class>/,
+    test/<class>/, val/<class>/, or plain <class>/), such folders in a .tar, .tar.gz, .tar.xz or
+    .zip, and draws shapes. Pictures are turned upright as their EXIF data say;
     what is transparent shows white; 16 bits become 8; of an animation the first frame counts. The
     images are chosen before any is decoded. The same images and options always give the same
     data, with the same checksum, whatever the number of workers. A file appears whole or not at

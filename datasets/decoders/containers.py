@@ -152,8 +152,9 @@ def _folder_members(
 
 def _read_file(path: str) -> bytes:
     with _reading(Path(path)), open(path, "rb") as file:
-        _check_size(path, "", os.fstat(file.fileno()).st_size)
-        return file.read(MAX_MEMBER_BYTES)
+        size = os.fstat(file.fileno()).st_size
+        _check_size(path, "", size)
+        return file.read(size)
 
 
 class _Claims:

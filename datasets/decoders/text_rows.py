@@ -25,6 +25,8 @@ LABEL = re.compile(r"^(?:label|class|target|y|digit)$", re.I)
 # Fewer columns than this are no pixels of an image.
 FEWEST_PIXELS = 16
 MOST_PIXELS = 4096 * 4096 * 3
+# So much of a line tells whether it is one of LIBSVM's.
+GLANCE_SIGNS = 2000
 # Lines are turned into numbers in blocks of so many, or so many bytes.
 BLOCK_ROWS = 2000
 BLOCK_BYTES = 4 * 2**20
@@ -37,7 +39,9 @@ SPARSE_LINE = re.compile(rf"\s*+[-+]?\d++(?:\.0*+)?(?:\s++\d++:{NUMBER})++\s*+(?
 def is_libsvm(path: Path) -> bool:
     """Whether the first line is a label and numbered values."""
     line = next(iter(first_lines(path)), "")
-    return len(line) > 2 and SPARSE_LINE.match(line[:2000].rsplit(" ", 1)[0]) is not None
+    if len(line) > GLANCE_SIGNS:  # without the value that is cut
+        line = line[:GLANCE_SIGNS].rpartition(" ")[0]
+    return SPARSE_LINE.match(line) is not None
 
 
 def is_pixels(path: Path) -> bool:

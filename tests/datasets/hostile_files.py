@@ -189,10 +189,13 @@ def tar_that_lies_about_a_size(folder: Path) -> Path:
 
 @hostile
 def tar_of_many_claims(folder: Path) -> Path:
-    """A hundred members of 100 MB, each alone below every limit."""
+    """A hundred members of 64 MB, each alone below every limit."""
     path = folder / "x.tar.gz"
-    one = gzip.compress(header("train/a/1.bin", size=64 * MEGA)) + zeros("gz")
-    path.write_bytes(one * 100)
+    nothing = zeros("gz")
+    with path.open("wb") as stream:
+        for number in range(100):
+            start = header(f"train/a/{number}.bin", size=64 * MEGA)
+            stream.write(gzip.compress(start) + nothing)
     return path
 
 
@@ -282,7 +285,7 @@ def pickle_of_code(folder: Path) -> Path:
 
 @hostile
 def pickle_by_dotted_names(folder: Path) -> Path:
-    return batch(folder, b"\x80\x04\x8c\x05numpy\x8c\x18core.multiarray.os.system\x93.")
+    return batch(folder, b"\x80\x04\x8c\x05numpy\x8c\x19core.multiarray.os.system\x93.")
 
 
 @hostile
@@ -297,7 +300,7 @@ def pickle_of_nested_lists(folder: Path) -> Path:
 
 @hostile
 def pickle_of_shared_items(folder: Path) -> Path:
-    return batch(folder, b"\x80\x02]" + b"2(22e" * 27 + b".")
+    return batch(folder, b"\x80\x02]" + b"2\x86" * 40 + b".")
 
 
 @hostile
@@ -504,18 +507,18 @@ def picture_of_60000_by_60000(folder: Path) -> Path:
     return picture_claim(folder, 60_000, 60_000)
 
 
-def million(folder: Path, kind: str) -> Path:
-    """An archive of a million empty files with different names."""
+def crowd(folder: Path, kind: str, count: int) -> Path:
+    """An archive of so many empty files with different names."""
     if kind == "zip":
         with zipfile.ZipFile(folder / "x.zip", "w") as archive:
-            for number in range(10**6):
+            for number in range(count):
                 archive.writestr(zipfile.ZipInfo(f"train/a/{number:07}.txt"), b"")
         return folder / "x.zip"
     block = bytearray(header("train/a/0000000.txt"))
     block[148:156] = b"        "
     plain = sum(block) - 7 * ord("0")
     with gzip.open(folder / "x.tar.gz", "wb", 1) as stream:
-        for number in range(10**6):
+        for number in range(count):
             digits = b"%07d" % number
             block[8:15] = digits
             block[148:156] = b"%06o\0 " % (plain + sum(digits))

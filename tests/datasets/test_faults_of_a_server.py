@@ -7,6 +7,7 @@ Fashion-MNIST. NNLAB_SCHEDULES says how many mixtures (`make campaign-network`: 
 import json
 import os
 import random
+import re
 import time
 
 import fault_server
@@ -110,6 +111,16 @@ def test_a_fault_that_passes_is_survived(kind, server, card, download, tmp_path)
     assert len(plan.requests) <= 4
 
 
+REASONS = {
+    "gone": "HTTP 410", "forbidden": "HTTP 451", "page": "sent a web page",
+    "page_as_file": "sent a web page", "wrong_bytes": "is not the file",
+    "endless": "sends more than",
+    "loop": "more than 5 redirects", "endless_redirect": "more than 5 redirects",
+    "to_file_scheme": "a redirect to file:", "come_back_tomorrow": "come back in 86,400 s",
+    "brotli": "br-encoded", "no_content": "HTTP 204",
+}  # fmt: skip
+
+
 @pytest.mark.network
 @pytest.mark.parametrize("kind", FATAL)
 def test_a_place_that_never_gives_the_file_is_named_and_left(
@@ -121,7 +132,7 @@ def test_a_place_that_never_gives_the_file_is_named_and_left(
     done = download()
     check(wanted, tmp_path / "root", done)
     assert done[0] == 69
-    assert f"{server.url}/a/{LABELS}: " in done[2]
+    assert re.search(f"{server.url}/a/{LABELS}: .*{REASONS.get(kind, '')}", done[2]), done[2]
     # With a second mirror that has it, nothing is lost.
     wanted = card([LABELS])
     server.plan("b", LABELS)
@@ -156,6 +167,25 @@ def test_a_stopped_download_goes_on_where_it_stood(share, server, card, download
     assert done[0] == 0, done
     check(wanted, tmp_path / "root", done)
     assert plan.sent == size
+
+
+@pytest.mark.parametrize("damaged", [False, True])
+def test_a_part_that_is_whole_is_verified_before_it_gets_its_name(
+    damaged, server, card, download, tmp_path
+):
+    wanted = card([LABELS], ["a"])
+    plan = server.plan("a", LABELS)
+    folder = tmp_path / "root" / "wardrobe" / "files"
+    folder.mkdir(parents=True)
+    body = bytearray(server.files[LABELS])
+    body[100] ^= damaged
+    (folder / f".{LABELS}.0123abcd.part").write_bytes(body)
+    notes = {"url": "", "validator": "", "total": len(body), "encoded": False}
+    (folder / f".{LABELS}.0123abcd.notes").write_text(json.dumps(notes))
+    done = download()
+    assert done[0] == 0, done
+    check(wanted, tmp_path / "root", done)
+    assert len(plan.requests) == damaged
 
 
 def test_pieces_of_two_versions_do_not_make_a_file(server, card, download, tmp_path):
