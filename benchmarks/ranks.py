@@ -25,9 +25,9 @@ def be_rank(steps: int, batch_size: int) -> None:
     import numpy as np
 
     from nnlab import machine
+    from nnlab.ranks import join_ranks
     from nnlab.training.assembly import divide, make_trainer
     from nnlab.training.images import ImageSet
-    from nnlab.training.ranks import join_ranks
     from nnlab.training.settings import Settings
 
     machine.limit_blas_threads(1)

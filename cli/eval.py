@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from nnlab.cli.options import AsJson, Force, Root, Threads
+from nnlab.cli.options import AsJson, Force, Mpi, Root, Threads
 from nnlab.cli.output import Output, percent
 
 # A confusion matrix wider than this is in the JSON and the run file, not on the terminal.
@@ -54,6 +54,7 @@ def command(
     threads: Threads = None,
     root: Root = None,
     force: Force = False,
+    mpi: Mpi = False,
     as_json: AsJson = False,
 ) -> None:
     """Measure a trained model on a data split.
@@ -75,10 +76,12 @@ def command(
     """
     from nnlab import machine
     from nnlab.atomic import refuse_existing
+    from nnlab.cli.ranks import ranks_of, threads_of
     from nnlab.cli.trained_models import open_model
     from nnlab.datasets import find_data, open_data
     from nnlab.errors import InputError
     from nnlab.evaluation import (
+        answers_together,
         check_same_classes,
         comparison_in_words,
         data_of,
@@ -90,15 +93,16 @@ def command(
     from nnlab.runs import open_run
     from nnlab.significance import compare_pairs
 
+    ranks = ranks_of(mpi)
     out = Output(as_json)
     tops = parse_tops(top)
-    machine.limit_blas_threads(machine.thread_count(threads))
+    machine.limit_blas_threads(threads_of(ranks, threads))
     loaded = open_run(run)
     other = None if against is None else open_run(against)
     source = data or data_of(loaded)
     if not source:
         raise InputError(f"{run} does not say which data it was trained on; name DATA.")
-    if predictions is not None:
+    if predictions is not None and ranks.speaks:
         refuse_existing(predictions, force, run, Path(source).expanduser(), against or run)
         check_name(predictions)
     with open_data(find_data(source, root, out.note)) as file:
@@ -109,13 +113,17 @@ def command(
         if other is not None:
             check_same_classes(other, file.classes, str(file.path))
         with open_model(loaded) as model:
-            answers = model.answers(part.images, part.labels)
+            answers = answers_together(ranks, model, part.images, part.labels)
         comparison = None
         if other is not None:
             with open_model(other) as model:
                 comparison = compare_pairs(
-                    answers.right, model.answers(part.images, part.labels).right
+                    answers.right,
+                    answers_together(ranks, model, part.images, part.labels).right,
                 )
+    ranks.together = True
+    if not ranks.speaks:
+        return
     if predictions is not None:
         write_predictions(predictions, answers, classes, **origin)
     measured = answers.metrics()

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from nnlab.cli.options import AsJson, Force, Root, Threads
+from nnlab.cli.options import AsJson, Force, Mpi, Root, Threads
 from nnlab.cli.output import Output, percent
 
 SEARCH = "Search"
@@ -115,6 +115,7 @@ def command(
     threads: Threads = None,
     root: Root = None,
     force: Force = False,
+    mpi: Mpi = False,
     as_json: AsJson = False,
 ) -> None:  # fmt: skip
     """Classify by the nearest training images.
@@ -137,37 +138,42 @@ def command(
     nnlab knn-baseline fashion.h5 --k 1 --ledger 12 --ledger-plot ledger.png
     """
     from nnlab.atomic import claim_result, refuse_existing
+    from nnlab.cli.ranks import ranks_of, threads_of
     from nnlab.datasets import find_data, open_data
     from nnlab.errors import InputError
     from nnlab.neighbors import Settings, baseline
     from nnlab.neighbors.baseline import DEFAULT_KS
     from nnlab.neighbors.ledger import check_ledger
 
+    ranks = ranks_of(mpi)
     out = Output(as_json)
     if ledger_plot is not None and ledger is None:
         raise InputError("--ledger-plot needs --ledger INDEX, the image to draw.")
     results = (output, background_plot, ledger_plot, gallery, neighbors)
     named = [path for path in results if path is not None]
-    for path in named:
+    for path in named if ranks.speaks else ():
         refuse_existing(path, force, Path(data).expanduser())
         if named.count(path) > 1:
             raise InputError(f"{path} is named for two results; give each its own.")
     settings = Settings(
         ks=DEFAULT_KS if k is None else _numbers(k),
         metric=metric, weights=weights, folds=folds, limit_train=limit_train,
-        limit_test=limit_test, seed=seed, threads=threads,
+        limit_test=limit_test, seed=seed, threads=threads_of(ranks, threads) if mpi else threads,
     )  # fmt: skip
     with contextlib.ExitStack() as stack:
         file = stack.enter_context(open_data(find_data(data, root, out.note)))
         held = None
-        if output is not None:
+        if output is not None and ranks.speaks:
             held = stack.enter_context(claim_result(output, "knn-baseline", force))
         train, test = _split(file, "train"), _split(file, split)
         if ledger is not None:
             check_ledger(metric, ledger, len(test[1]))
         with SearchProgress() as progress:
             folds = file.split("train").folds
-            result = baseline(train, test, len(file.classes), settings, progress, folds)
+            result = baseline(train, test, len(file.classes), settings, progress, folds, ranks)
+        if not ranks.speaks:
+            ranks.together = True
+            return
         record = {"data": file.name, "split": split, **result.record()}
         words: list[str] = []
         if background or background_plot is not None:
@@ -189,6 +195,7 @@ def command(
             record["run"] = str(output)
     _show(out, record, words)
     out.result(record)
+    ranks.together = True
 
 
 def _split(file: Any, name: str) -> tuple[Any, Any]:

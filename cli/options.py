@@ -30,3 +30,11 @@ AsJson = Annotated[
     bool,
     typer.Option("--json", help="Print one JSON object on stdout.", rich_help_panel=GENERAL),
 ]
+Mpi = Annotated[
+    bool,
+    typer.Option(
+        "--mpi",
+        help="Share the work among the processes that mpiexec or srun has started.",
+        rich_help_panel=GENERAL,
+    ),
+]

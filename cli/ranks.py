@@ -8,9 +8,10 @@ import io
 import sys
 from time import sleep
 
+from nnlab import machine
 from nnlab.cli.output import at_end, emit_error
 from nnlab.errors import DivergedError, InterruptedRunError
-from nnlab.training.ranks import Alone, Ranks, join_ranks, launched_as
+from nnlab.ranks import Alone, Ranks, join_ranks, launched_as
 
 # So long another process waits for the first one to say what has happened, and to save it.
 PATIENCE_SECONDS = 5.0
@@ -62,3 +63,9 @@ def meet_ranks() -> Ranks:
 def ranks_of(mpi: bool) -> Alone:
     """Return the processes that train together: this one alone without `--mpi`."""
     return meet_ranks() if mpi else Alone()
+
+
+def threads_of(ranks: Alone, wanted: int | None) -> int:
+    """Return how many threads this process computes with; ranks share what nobody has set."""
+    choice = machine.choose_threads(wanted)
+    return ranks.threads(choice.count) if choice.is_guess else choice.count

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from nnlab.cli.options import GENERAL, AsJson, Force, Root, Threads
+from nnlab.cli.options import GENERAL, AsJson, Force, Mpi, Root, Threads
 from nnlab.cli.output import Output, percent
 from nnlab.cli.settings_options import resolve_settings, with_settings
 
@@ -89,14 +89,7 @@ def command(
             rich_help_panel=GENERAL,
         ),
     ] = False,
-    mpi: Annotated[
-        bool,
-        typer.Option(
-            "--mpi",
-            help="Share every batch among the processes that mpiexec or srun has started.",
-            rich_help_panel=GENERAL,
-        ),
-    ] = False,
+    mpi: Mpi = False,
     as_json: AsJson = False,
 ) -> None:
     """Train a softmax classifier, a linear SVM or an MLP.
@@ -124,7 +117,7 @@ def command(
     from nnlab.atomic import refuse_existing
     from nnlab.cli.dry_run import find_prepared, show
     from nnlab.cli.events import EventStream
-    from nnlab.cli.ranks import ranks_of
+    from nnlab.cli.ranks import ranks_of, threads_of
     from nnlab.cli.signals import stop_on_signals
     from nnlab.datasets import find_data, open_data
     from nnlab.errors import InputError
@@ -142,8 +135,7 @@ def command(
         output = output or around.get("output")
         if data is None:
             raise InputError("DATA is missing: name a data file or a known data set.")
-        choice = machine.choose_threads(threads or around.get("threads"))
-        workers = ranks.threads(choice.count) if choice.is_guess else choice.count
+        workers = threads_of(ranks, threads or around.get("threads"))
         machine.limit_blas_threads(workers)
         if dry_run:
             file = stack.enter_context(open_data(find_prepared(str(data), root)))

@@ -1,8 +1,8 @@
 """What surrounds an evaluation: the right classes, the run file, what is said about it."""
 
 from collections.abc import Sequence
-from dataclasses import asdict
-from typing import Any
+from dataclasses import asdict, replace
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,7 +11,9 @@ from nnlab.claims import claim
 from nnlab.errors import ClaimLostError, FileFormatError, InputError
 from nnlab.metrics import Metrics
 from nnlab.neighbors import restore
+from nnlab.neighbors.exact_search import QUERY_BLOCK
 from nnlab.predictions import Predictions
+from nnlab.ranks import Alone
 from nnlab.runs import Run, open_run
 from nnlab.significance import PairedComparison, accuracy_interval
 
@@ -52,6 +54,42 @@ class NeighborModel:
         votes = self.probabilities(images)
         # Of equal shares the smallest class is elected: what argmax does.
         return Predictions(labels, votes.argmax(axis=1), votes)
+
+
+def answers_together(
+    ranks: Alone, model: Any, images: NDArray[np.uint8], labels: NDArray[np.int64]
+) -> Predictions:
+    """Let several ranks classify labelled images, each a part of them.
+
+    The parts begin where a model's own blocks of images do, so that the answers are those of one
+    process, bit for bit.
+
+    Args:
+        ranks: each calls this with the same arguments.
+        model: a `NeighborModel` or a trained network.
+        images: (N, H, W, C).
+        labels: (N,).
+
+    Returns:
+        The answers to all images, on every rank.
+    """
+    mine = ranks.block(len(labels), QUERY_BLOCK)
+    some = mine.stop > mine.start
+    if ranks.size == 1 or not len(labels):
+        return cast(Predictions, model.answers(images, labels))
+    found = ranks.collect(model.answers(images[mine], labels[mine]) if some else None)
+    parts = [part for part in found if part is not None]
+    whole = Predictions(
+        np.concatenate([part.labels for part in parts]),
+        np.concatenate([part.predicted for part in parts]),
+        np.concatenate([part.probabilities for part in parts]),
+        delta=parts[0].delta,
+    )
+    if parts[0].scores is None:
+        return whole
+    scores = np.concatenate([part.scores for part in parts])
+    loss, _ = model.loss(scores, whole.labels)
+    return replace(whole, scores=scores, loss=loss)
 
 
 def data_of(run: Run) -> str:

@@ -19,7 +19,7 @@ from nnlab.randomness import generator
 # Far beyond any perceptron; what a damaged or hostile file asks for has a limit.
 MOST_LAYERS = 1_000
 
-# Numbers behind the gradient; see `nnlab.training.ranks`.
+# Numbers behind the gradient; see `nnlab.training.exchange`.
 TAIL = 4
 
 

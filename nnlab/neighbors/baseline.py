@@ -19,7 +19,9 @@ from nnlab.neighbors.crossvalidation import (
 )
 from nnlab.neighbors.exact_search import Neighbors, Progress, Rows, check_k, search
 from nnlab.neighbors.metrics import find_metric
+from nnlab.neighbors.together import search_together
 from nnlab.neighbors.vote import WEIGHTS
+from nnlab.ranks import Alone
 
 DEFAULT_KS = (1, 3, 5, 7, 9, 11, 15, 21)
 DEFAULT_FOLDS = 5
@@ -167,6 +169,7 @@ def baseline(
     settings: Settings,
     progress: Progress | None = None,
     fold_of: Rows | None = None,
+    ranks: Alone | None = None,
 ) -> KnnResult:
     """Choose k by cross-validation on the training images, then classify the test images.
 
@@ -178,12 +181,14 @@ def baseline(
         progress: called with (pairs compared, pairs in all), over both parts.
         fold_of: (N,) the data's own fold of each training image. They are used where there is a
             choice of k and no number of folds was asked for.
+        ranks: that search together, each with the same arguments; None for this process alone.
 
     Raises:
         InputError: settings that make no sense for these images.
     """
     images, labels = train
     test_images, test_labels = test
+    ranks = ranks or Alone()
     _check(settings)
     if fold_of is not None and settings.folds is None and settings.effective_folds:
         settings = replace(settings, folds=len(np.unique(fold_of)))
@@ -215,12 +220,12 @@ def baseline(
             images, labels, settings.ks, folds=folds, seed=settings.seed,
             class_count=class_count, metric=settings.metric, weights=settings.weights,
             rows=train_rows, fold_of=fold_of, threads=settings.threads,
-            progress=advance_validation,
+            progress=advance_validation, ranks=ranks,
         )  # fmt: skip
     k = validation.best if validation else settings.ks[0]
     between = time.perf_counter()
-    found = search(
-        test_images, images, max(settings.ks), settings.metric, query_rows=test_rows,
+    found = search_together(
+        ranks, test_images, images, max(settings.ks), settings.metric, query_rows=test_rows,
         training_rows=train_rows, threads=settings.threads, progress=advance_test,
     )  # fmt: skip
     elected = {

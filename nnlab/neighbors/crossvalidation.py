@@ -14,10 +14,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nnlab.errors import InputError
-from nnlab.neighbors.exact_search import Neighbors, Progress, Rows, check_k, search
+from nnlab.neighbors.exact_search import Neighbors, Progress, Rows, check_k
 from nnlab.neighbors.metrics import find_metric
 from nnlab.neighbors.mutual_search import has_mutual_search, mutual_search
+from nnlab.neighbors.together import search_together
 from nnlab.neighbors.vote import count_votes
+from nnlab.ranks import Alone
 from nnlab.stratify import stratified_folds
 
 
@@ -81,6 +83,7 @@ def cross_validate(
     fold_of: Rows | None = None,
     threads: int | None = None,
     progress: Progress | None = None,
+    ranks: Alone | None = None,
 ) -> CrossValidation:
     """Measure each k by cross-validation.
 
@@ -97,6 +100,7 @@ def cross_validate(
         fold_of: (N,) the fold of each image, instead of dealing them.
         threads: how many to compute with.
         progress: called with (pairs compared, pairs in all).
+        ranks: that search together; None for this process alone.
 
     Raises:
         InputError: folds or a k that the number of images does not allow.
@@ -116,7 +120,7 @@ def cross_validate(
         )
     check_k(min(ks), smallest)
     groups = [rows[fold_of == fold] for fold in range(folds)]
-    found = _neighbors(images, groups, max(ks), metric, threads, progress)
+    found = _neighbors(images, groups, max(ks), metric, threads, progress, ranks or Alone())
     accuracy = np.empty((len(ks), folds))
     for index, k in enumerate(ks):
         for fold, inside in enumerate(groups):
@@ -132,9 +136,10 @@ def _neighbors(
     metric: str,
     threads: int | None,
     progress: Progress | None,
+    ranks: Alone,
 ) -> list[Neighbors]:
     """Return for each group's images the nearest of all other groups."""
-    if has_mutual_search(images, metric):
+    if ranks.size == 1 and has_mutual_search(images, metric):
         return mutual_search(images, groups, k, metric, threads=threads, progress=progress)
     total = sum(len(group) for group in groups)
     pairs = [len(group) * (total - len(group)) for group in groups]
@@ -147,8 +152,8 @@ def _neighbors(
 
         others = np.sort(np.concatenate([other for other in groups if other is not group]))
         found.append(
-            search(
-                images, images, k, metric, query_rows=group, training_rows=others,
+            search_together(
+                ranks, images, images, k, metric, query_rows=group, training_rows=others,
                 threads=threads, progress=advance,
             )
         )  # fmt: skip

@@ -13,11 +13,11 @@ from nnlab.core.penalties import Penalty
 from nnlab.core.schedules import Schedule
 from nnlab.core.update import Update
 from nnlab.errors import InputError
+from nnlab.ranks import Alone
 from nnlab.stratify import stratified_split
 from nnlab.training.augmentation import Augmentation
 from nnlab.training.batches import Batches
 from nnlab.training.images import ImageSet
-from nnlab.training.ranks import Alone
 from nnlab.training.settings import Settings, parse_class_weight, parse_hidden
 from nnlab.training.shuffling import make_shuffle
 from nnlab.training.standardization import Standardization

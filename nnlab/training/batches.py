@@ -7,9 +7,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nnlab.randomness import generator
+from nnlab.ranks import Alone
 from nnlab.training.augmentation import Augmentation
 from nnlab.training.images import ImageSet
-from nnlab.training.ranks import Alone
 from nnlab.training.shuffling import Shuffle
 from nnlab.training.standardization import Applier
 

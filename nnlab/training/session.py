@@ -16,12 +16,12 @@ import numpy as np
 from nnlab.atomic import claim_result
 from nnlab.claims import Claim
 from nnlab.errors import DivergedError, InterruptedRunError
+from nnlab.ranks import Alone
 from nnlab.runs import Run
 from nnlab.training.assembly import Division, divide, make_trainer
 from nnlab.training.images import ImageSet
 from nnlab.training.keeping import Keeper
 from nnlab.training.pace import Pace
-from nnlab.training.ranks import Alone
 from nnlab.training.resuming import changes, check_same_run, open_earlier
 from nnlab.training.runstate import load_standardization, restore, store_model
 from nnlab.training.settings import Settings

@@ -23,11 +23,12 @@ from nnlab.core.schedules import Schedule
 from nnlab.core.update import Update
 from nnlab.core.workers import at_work
 from nnlab.errors import DivergedError
+from nnlab.ranks import Alone
 from nnlab.training import advice, watch
 from nnlab.training.batches import Batch, Batches
+from nnlab.training.exchange import Exchange
 from nnlab.training.images import ImageSet
 from nnlab.training.inference import BLOCK, Performance, performance
-from nnlab.training.ranks import Alone, Exchange
 from nnlab.training.standardization import Applier
 
 STEP_HISTORY = ("loss", "learning_rate", "gradient_norm")

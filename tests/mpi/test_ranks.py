@@ -8,6 +8,7 @@ import sys
 import time
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
 
@@ -189,3 +190,40 @@ def test_a_launcher_of_another_mpi_is_noticed(mpi_environment, fashion_file, tmp
     )
     assert len(done.stderr.strip().splitlines()) == 1
     assert list(tmp_path.iterdir()) == []
+
+
+def test_neighbours_and_evaluations_of_several_ranks_are_those_of_one_process(
+    run_ranks, nnlab, fashion_file, tmp_path
+):
+    def arrays(path):
+        found = {}
+        with h5py.File(path) as file:
+            for name in ("neighbors", "cross_validation", "accuracy_by_k"):
+                found |= {f"{name}/{key}": item[()] for key, item in file[name].items()}
+        return found
+
+    settings = ("--k", "1,3,5", "--limit-train", 900, "--folds", 3)
+    one = tmp_path / "one.h5"
+    assert nnlab("knn-baseline", fashion_file, "-o", one, *settings).code == 0
+    for ranks in (2, 3):
+        run = tmp_path / f"{ranks}.h5"
+        code, _, err = run_ranks(
+            ranks, "knn-baseline", fashion_file, "-o", run, *settings, "--mpi", "--json"
+        )
+        assert code == 0, err
+        expected, found = arrays(one), arrays(run)
+        assert found.keys() == expected.keys()
+        for name, values in expected.items():
+            np.testing.assert_array_equal(found[name], values, err_msg=name)
+    mlp = tmp_path / "mlp.h5"
+    assert nnlab("train", fashion_file, "-o", mlp, "--epochs", 1).code == 0
+    for run, split in ((mlp, "train"), (one, "test")):
+        arguments = ("eval", run, "--split", split, "--no-save")
+        alone, together = tmp_path / f"{run.stem}-1.h5", tmp_path / f"{run.stem}-2.h5"
+        record = nnlab(*arguments, "--predictions", alone, "--json").json
+        code, out, err = run_ranks(2, *arguments, "--predictions", together, "--mpi", "--json")
+        assert code == 0, err
+        assert json.loads(out) == record
+        with h5py.File(alone) as first, h5py.File(together) as second:
+            for name in ("labels", "predicted", "probabilities"):
+                np.testing.assert_array_equal(first[name][()], second[name][()])

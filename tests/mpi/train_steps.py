@@ -8,9 +8,9 @@ import sys
 
 import numpy as np
 
+from nnlab.ranks import Alone, join_ranks
 from nnlab.training.assembly import divide, make_trainer
 from nnlab.training.images import ImageSet
-from nnlab.training.ranks import Alone, join_ranks
 from nnlab.training.settings import Settings
 
 

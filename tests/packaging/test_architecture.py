@@ -29,7 +29,7 @@ MODULES = module_files()
 BASE = (
     "nnlab._version", "nnlab.errors", "nnlab.randomness", "nnlab.machine", "nnlab.atomic",
     "nnlab.claims", "nnlab.jobs", "nnlab.hdf5", "nnlab.stratify", "nnlab.metrics", "nnlab.jit",
-    "nnlab.team", "nnlab.mapping", "nnlab.predictions", "nnlab.significance",
+    "nnlab.team", "nnlab.mapping", "nnlab.predictions", "nnlab.significance", "nnlab.ranks",
 )  # fmt: skip
 ALLOWED = {
     **dict.fromkeys(BASE, BASE),

@@ -1,11 +1,8 @@
-"""Data-parallel training: what the processes (ranks) of one training say to one another.
+"""Ranks: processes that MPI has started together to do one thing.
 
-Every rank holds the whole network. Of each batch rank r takes rows r, r + R, ... and computes the
-gradient of the batch's loss as far as its rows decide it; one sum over all ranks (Allreduce) makes
-it the gradient of the whole batch on every rank, and all take the same step. What else has to be
-agreed on, whether somebody was told to stop and what the loss was, rides in the same sum.
-
-`Alone` is the only rank of an ordinary training: nothing is said, nothing costs.
+`Alone` is the only rank of an ordinary command: nothing is said, nothing costs. `join_ranks` meets
+the others. What they do together is the business of `nnlab.training.exchange` (one training) and
+`nnlab.neighbors.together` (one search).
 """
 
 import os
@@ -15,17 +12,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
-from nnlab.core.network import TAIL, Network
-from nnlab.core.normalization import BatchNorm
 from nnlab.errors import InputError
-from nnlab.training.inference import Performance
-
-# Places behind the gradient for what is summed with it.
-LOSS, CORRECT, STOP = range(3)
-assert TAIL > STOP
 
 # How the launchers of MPI say how many processes they have started, and which one this is.
 LAUNCHERS = {
@@ -37,7 +26,7 @@ LAUNCHERS = {
 
 @dataclass
 class Alone:
-    """The ranks of a training in one process.
+    """The one rank of an ordinary command.
 
     Attributes:
         rank: of this process, from 0.
@@ -72,8 +61,22 @@ class Alone:
             return 1.0 / self.size
         return len(range(count)[self.rows(count)]) / count
 
+    def block(self, count: int, multiple: int = 1) -> slice:
+        """Return which of so many things in a row are this rank's.
+
+        Args:
+            count: how many things.
+            multiple: blocks begin at multiples of it.
+        """
+        each = -(-count // (self.size * multiple)) * multiple
+        return slice(min(count, self.rank * each), min(count, (self.rank + 1) * each))
+
     def add(self, vector: NDArray[Any]) -> None:
         """Sum a vector over all ranks, in place."""
+
+    def collect(self, value: Any) -> list[Any]:
+        """Return what every rank has given, in their order, on every rank."""
+        return [value]
 
     def hand_out(self, value: Any) -> Any:
         """Return rank 0's value, on every rank."""
@@ -86,7 +89,7 @@ class Alone:
 
 @dataclass
 class Ranks(Alone):
-    """The ranks of a training under MPI.
+    """The ranks that were started by a launcher of MPI.
 
     Args:
         communicator: of mpi4py.
@@ -99,6 +102,11 @@ class Ranks(Alone):
         from mpi4py import MPI
 
         self.communicator.Allreduce(MPI.IN_PLACE, vector, op=MPI.SUM)
+
+    def collect(self, value: Any) -> list[Any]:
+        """Return what every rank has given, in their order, on every rank."""
+        found: list[Any] = self.communicator.allgather(value)
+        return found
 
     def hand_out(self, value: Any) -> Any:
         """Return rank 0's value, on every rank."""
@@ -172,77 +180,3 @@ def _wrong_launcher(environment: Mapping[str, str], size: int) -> str:
         if count.isdigit() and int(count) > 1:
             return name
     return ""
-
-
-class Exchange:
-    """What the ranks of a training sum in every step; free where there is one.
-
-    Args:
-        ranks: of the training.
-        network: whose gradient is summed.
-
-    Attributes:
-        rows: of the batch that all ranks work on.
-        stop: whether this rank was told to stop.
-        must_stop: whether any rank was, as all of them know since the last step.
-    """
-
-    def __init__(self, ranks: Alone, network: Network) -> None:
-        self._ranks, self._network = ranks, network
-        self._tail = network.summed[len(network.grad) :]
-        self.rows = 0
-        self.stop = self.must_stop = False
-        if ranks.size > 1:
-            for layer in network.layers:
-                if isinstance(layer, BatchNorm):
-                    layer.joint = self
-
-    def begin(self, rows: int) -> None:
-        """Begin a step on a batch of so many rows."""
-        self.rows = rows
-
-    def average(self, mean: NDArray[Any]) -> None:
-        """Turn a mean over this rank's rows into that over the batch, in place."""
-        mean *= self._ranks.share(self.rows)
-        self._ranks.add(mean)
-
-    def weighted(self, dscores: NDArray[Any]) -> NDArray[Any]:
-        """Scale the gradient of a mean over this rank's rows to its part of that over the batch."""
-        if self._ranks.size > 1:
-            dscores *= self._ranks.share(self.rows)
-        return dscores
-
-    def sum(self, loss: float, correct: int) -> tuple[float, int]:
-        """Sum the gradient, and return the batch's loss and how many were classified right.
-
-        Args:
-            loss: the mean over this rank's rows.
-            correct: how many of them were classified right.
-        """
-        ranks, tail = self._ranks, self._tail
-        if ranks.size == 1:
-            return loss, correct
-        doubled = ranks.size if self.rows < ranks.size else 1
-        tail[LOSS] = loss * ranks.share(self.rows)
-        tail[CORRECT] = correct
-        tail[STOP] = self.stop
-        ranks.add(self._network.summed)
-        self.must_stop = bool(tail[STOP] > 0)
-        return float(tail[LOSS]), round(float(np.nan_to_num(tail[CORRECT]))) // doubled
-
-    def joined(self, part: Performance, mine: int, total: int) -> Performance:
-        """Return the performance on all images from that on every rank's share of them.
-
-        Args:
-            part: on this rank's share.
-            mine: how many images that is.
-            total: how many there are.
-        """
-        ranks = self._ranks
-        if ranks.size == 1:
-            return part
-        doubled = ranks.size if total < ranks.size else 1
-        sums = np.array([part.loss * ranks.share(total), part.accuracy * mine], np.float64)
-        sums[1] = round(sums[1])
-        ranks.add(sums)
-        return Performance(float(sums[0]), float(sums[1]) / doubled / total)
