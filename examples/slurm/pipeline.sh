@@ -5,7 +5,8 @@
 #
 # Prepares SOURCE (a known data set that was downloaded, a folder of images or an archive of one),
 # trains three seeds side by side, measures each on the test images, and writes a report. If a step
-# fails, those after it are not begun. The number of the last job is printed. NNLAB_PREPARE may hold
+# fails, those after it are not begun. The number of the last job is printed. NNLAB_CPUS is the
+# number of processors of a training (4); NNLAB_PREPARE may hold
 # more options of `nnlab preprocess`, such as '--size 32 --test 0.2'.
 set -euo pipefail
 
@@ -27,7 +28,7 @@ submit() { # DEPENDENCY OPTIONS...; prints the number of the job
 prepared=$(submit '' --job-name=prepare --wrap "exec nnlab preprocess '$source' -o data.h5 --force ${NNLAB_PREPARE-}")
 measured=
 for seed in 0 1 2; do
-    trained=$(submit "$prepared" --job-name="train-$seed" \
+    trained=$(submit "$prepared" --job-name="train-$seed" --cpus-per-task="${NNLAB_CPUS:-4}" \
         "$here/train.sh" data.h5 -o "run-$seed.h5" --seed "$seed" "$@")
     job=$(submit "$trained" --job-name="measure-$seed" --wrap "exec nnlab eval run-$seed.h5")
     measured=${measured:+$measured:}$job

@@ -11,20 +11,19 @@ from pathlib import Path
 from typing import Any
 
 from optuna.storages import JournalStorage
-from optuna.storages.journal import JournalFileBackend
+from optuna.storages.journal import JournalFileBackend, JournalFileSymlinkLock
 
 CUT_SUFFIX = ".cut"
 # Far longer than any record.
 BLOCK = 1 << 20
 
 
-class MendingBackend(JournalFileBackend):
+class MendingBackend(JournalFileBackend):  # type: ignore[misc]
     """A journal file whose torn last line is cut off before the next record is appended."""
 
     def __init__(self, path: Path) -> None:
-        super().__init__(str(path))
-        self._path = path
-        self._lock = _Mending(self._lock, path)
+        lock = JournalFileSymlinkLock(str(path))
+        super().__init__(str(path), _Mending(lock, path))
 
 
 class _Mending:
