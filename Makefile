@@ -17,8 +17,8 @@ INSTALL_HERE = PYTHONWARNINGS=ignore $(BIN)/python $(INSTALL)
 PYTEST = OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(TEST_WORKERS) --dist loadgroup
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow test-wheel test-oracle test-sweep test-mpi test-browser test-network \
-	campaign-network campaign-fuzz \
+.PHONY: help demo test test-slow test-wheel test-oracle test-sweep test-mpi test-slurm test-browser \
+	test-network campaign-network campaign-fuzz \
 	test-faults campaign test-all lint format types bench docs clean
 
 help:
@@ -51,6 +51,10 @@ test-faults: $(VENV)/.installed-test
 
 campaign: $(VENV)/.installed-test
 	$(PYTEST) -m faults tests/faults --campaign --faults-seed $(SEED)
+# As root, with Debian's SLURM; the ranks need mpi4py and mpich, too.
+test-slurm: $(VENV)/.installed-test
+	$(PYTEST) -m slurm
+
 # Without the packages mpi4py and mpich they are skipped.
 test-mpi: $(VENV)/.installed-test $(VENV)/.installed-mpi
 	$(BIN)/python $(INSTALL) mpich
@@ -79,7 +83,7 @@ campaign-network: $(VENV)/.installed-test
 campaign-fuzz: $(VENV)/.installed-test
 	NNLAB_FUZZ=20000 $(PYTEST) tests/datasets/test_fuzzing.py tests/datasets/test_hostile_input.py
 
-test-all: test test-slow test-wheel test-oracle test-browser test-network test-faults test-sweep test-mpi
+test-all: test test-slow test-wheel test-oracle test-browser test-network test-faults test-sweep test-mpi test-slurm
 
 lint: $(VENV)/.installed-lint
 	$(BIN)/ruff check .

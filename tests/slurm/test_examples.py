@@ -132,7 +132,7 @@ def test_a_run_that_is_preempted_three_times_ends_like_an_undisturbed_one(
 ):
     settings = ("--model", "mlp", "--hidden", 32, "--dropout", 0.2, "--epochs", 400, "--threads", 1,
                 "--checkpoint-every", "2s")  # fmt: skip
-    job = sbatch("--cpus-per-task=1", "--exclusive", "--nodes=1", "--nodelist=n1", "-o", "train.log",
+    job = sbatch("--cpus-per-task=1", "--exclusive", "--nodelist=n1", "-o", "train.log",
                  SCRIPTS / "train.sh", fashion_file, "-o", "run.h5", *settings)  # fmt: skip
     run = tmp_path / "run.h5"
     for restarts in range(1, 4):
@@ -155,8 +155,8 @@ def test_a_run_that_is_preempted_three_times_ends_like_an_undisturbed_one(
 def test_a_signal_before_the_limit_puts_the_job_back_and_scancel_does_not(
     slurm, sbatch, fashion_file, tmp_path
 ):
-    job = sbatch("--cpus-per-task=1", "-o", "train.log", SCRIPTS / "train.sh", fashion_file, "-o", "run.h5",
-                 "--epochs", 100000, "--checkpoint-every", "1s")  # fmt: skip
+    job = sbatch("--cpus-per-task=1", "-o", "train.log", SCRIPTS / "train.sh", fashion_file,
+                 "-o", "run.h5", "--epochs", 100000, "--checkpoint-every", "1s")  # fmt: skip
     run = tmp_path / "run.h5"
     wait_until(run.exists)
     subprocess.run(["scancel", "-s", "USR1", "--batch", job], env=sbatch.environment, check=True)
