@@ -55,34 +55,47 @@ def open_shared(study: Study, identity: str) -> "SharedTrials":
         ) from error
     url = study.storage
     optuna.logging.set_verbosity(optuna.logging.ERROR)
-    try:
-        with _quiet():
-            if url is None:
-                from nnlab.sweep.journal import open_journal
+    with _storage_of(study):
+        if url is None:
+            from nnlab.sweep.journal import open_journal
 
-                storage: Any = open_journal(study.folder / JOURNAL)
-            else:
-                storage = optuna.storages.get_storage(url)
-            found = optuna.create_study(
-                storage=storage,
-                study_name=study.path.stem,
-                direction="maximize" if study.more_is_better else "minimize",
-                load_if_exists=True,
-            )
-            known = found.user_attrs.get(IDENTITY)
-            if known is None and not found.get_trials(deepcopy=False):
-                found.set_user_attr(IDENTITY, identity)
-                known = identity
-    except (ImportError, OSError, ValueError, RuntimeError, *_errors_of_storages()) as error:
-        reason = " ".join(str(error).split())[:300]
-        raise InputError(
-            f"the storage {shown_storage(url)} of {study.path} cannot be used: {reason}"
-        ) from error
+            storage: Any = open_journal(study.folder / JOURNAL)
+        else:
+            storage = optuna.storages.get_storage(url)
+        found = optuna.create_study(
+            storage=storage,
+            study_name=study.path.stem,
+            direction="maximize" if study.more_is_better else "minimize",
+            load_if_exists=True,
+        )
+        known = found.user_attrs.get(IDENTITY)
+        if known is None and not found.get_trials(deepcopy=False):
+            found.set_user_attr(IDENTITY, identity)
+            known = identity
     if known != identity:
         raise InputError(
             f"{shown_storage(url)} has another study called {study.path.stem}; rename {study.path}."
         )
     return SharedTrials(study, found)
+
+
+@contextmanager
+def _storage_of(study: Study) -> Iterator[None]:
+    """Turn what a storage or its driver raises into one line, and keep Optuna quiet.
+
+    Its warnings are for those who write programs with it: that a feature may change.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    except BusyError:
+        raise
+    except (ImportError, OSError, ValueError, RuntimeError, *_errors_of_storages()) as error:
+        reason = " ".join(str(error).split())[:300]
+        raise InputError(
+            f"the storage {shown_storage(study.storage)} of {study.path} cannot be used: {reason}"
+        ) from error
 
 
 def _errors_of_storages() -> tuple[type[Exception], ...]:
@@ -105,7 +118,8 @@ class SharedTrials(Trials):
 
     def stored(self) -> list[Any]:
         """Return Optuna's trials, in the order of their numbers."""
-        found: list[Any] = self.optuna_study.get_trials(deepcopy=False)
+        with _storage_of(self.study):
+            found: list[Any] = self.optuna_study.get_trials(deepcopy=False)
         return found
 
     def begun(self) -> int:
@@ -142,7 +156,7 @@ class SharedSource:
         """Claim a run that was begun and nobody works on, or the first one of a new trial."""
         self.others = 0
         try:
-            with claim(self.study.folder / ASKING, "sweep", brief=True), _quiet():
+            with claim(self.study.folder / ASKING, "sweep", brief=True), _storage_of(self.study):
                 stored = self.trials.stored()
                 for trial in stored:
                     if trial.state.name == "RUNNING":
@@ -212,7 +226,7 @@ class SharedSource:
         value, epoch = record.get(self.study.metric), int(record["epoch"])
         if value is None or stored.state.name != "RUNNING":
             return False
-        with _quiet():
+        with _storage_of(self.study):
             trial = Trial(self._optuna, stored._trial_id)
             if epoch not in stored.intermediate_values:  # a resumed run repeats some
                 trial.report(float(value), epoch)
@@ -236,7 +250,7 @@ class SharedSource:
         values = [standing.value(self.study.metric) for standing in standings]
         known = [value for value in values if value is not None]
         # Whoever tells second tells the same: it all follows from the files.
-        with suppress(UpdateFinishedTrialError, ValueError), _quiet():
+        with _storage_of(self.study), suppress(UpdateFinishedTrialError, ValueError):
             if all(standing.state == DONE for standing in standings) and known:
                 self._optuna.tell(number, fmean(known))
             elif any(standing.state == PRUNED for standing in standings):
@@ -256,8 +270,7 @@ def make_sampler(study: Study, number: int) -> Any:
     seed = int(generator(study.seed, "sweep sampler", number).integers(2**32))
     if study.sampler == "tpe":
         # Running trials count as bad ones, or all workers would crowd around the best one.
-        with _quiet():
-            return optuna.samplers.TPESampler(seed=seed, constant_liar=True)
+        return optuna.samplers.TPESampler(seed=seed, constant_liar=True)
     return optuna.samplers.RandomSampler(seed=seed)
 
 
@@ -288,11 +301,3 @@ def _suggest(trial: Any, parameter: Parameter) -> Value:
     return trial.suggest_float(  # type: ignore[no-any-return]
         name, parameter.low, parameter.high, step=parameter.step, log=parameter.log
     )
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    # What Optuna warns of is for those who write programs with it: that a feature may change.
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        yield

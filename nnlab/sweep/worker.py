@@ -119,6 +119,8 @@ class Worker:
         self._plan = plan
         self._slots: list[_Slot] = []
         self._failures, self._reason = 0, ""
+        # Until then there is nothing to take, unless one of our own runs ends.
+        self._look_again = 0.0
 
     def run(self) -> Iterator[Event]:
         """Work until nothing is left.
@@ -171,9 +173,10 @@ class Worker:
 
     def _fill(self) -> Iterator[Event]:
         """Begin runs until every slot has one, or there is none to take."""
-        while len(self._slots) < self._plan.slots:
+        while len(self._slots) < self._plan.slots and monotonic() >= self._look_again:
             held = self._source.take()
             if held is None:
+                self._look_again = monotonic() + LOOK_SECONDS
                 return
             task, standing = held.task, held.standing
             in_vain = record_start(task, standing.steps)
@@ -209,8 +212,10 @@ class Worker:
             if code is None:
                 continue
             self._slots.remove(slot)
+            standing = self._judge(slot, code, stopping)
             slot.child.close()
-            yield self._let_go(slot.held, self._judge(slot, code, stopping))
+            self._look_again = 0.0
+            yield self._let_go(slot.held, standing)
 
     def _let_go(self, held: Held, standing: Standing) -> Ended:
         try:
