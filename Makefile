@@ -106,6 +106,8 @@ bench: $(BENCH)/.installed
 	$(BENCH)/bin/python benchmarks/training.py
 	$(BENCH)/bin/python benchmarks/checkpoints.py $(PHOTOS)
 	$(BENCH)/bin/python benchmarks/neighbors.py $(PHOTOS)
+	$(BENCH)/bin/python benchmarks/ranks.py
+	$(BENCH)/bin/python benchmarks/sweep.py
 	$(BENCH)/bin/python benchmarks/decoding.py
 
 docs: $(VENV)/.installed-docs
