@@ -89,9 +89,7 @@ def _storage_of(study: Study) -> Iterator[None]:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             yield
-    except BusyError:
-        raise
-    except (ImportError, OSError, ValueError, RuntimeError, *_errors_of_storages()) as error:
+    except _errors_of_storages() as error:
         reason = " ".join(str(error).split())[:300]
         raise InputError(
             f"the storage {shown_storage(study.storage)} of {study.path} cannot be used: {reason}"
@@ -101,11 +99,14 @@ def _storage_of(study: Study) -> Iterator[None]:
 def _errors_of_storages() -> tuple[type[Exception], ...]:
     from optuna.exceptions import OptunaError
 
+    known: list[type[Exception]] = [ImportError, OSError, ValueError, RuntimeError, OptunaError]
     try:
         from sqlalchemy.exc import SQLAlchemyError
+
+        known.append(SQLAlchemyError)
     except ImportError:
-        return (OptunaError,)
-    return (OptunaError, SQLAlchemyError)
+        pass
+    return tuple(known)
 
 
 class SharedTrials(Trials):
@@ -298,6 +299,6 @@ def _suggest(trial: Any, parameter: Parameter) -> Value:
             log=parameter.log,
         )  # fmt: skip
         return number
-    return trial.suggest_float(  # type: ignore[no-any-return]
+    return trial.suggest_float(
         name, parameter.low, parameter.high, step=parameter.step, log=parameter.log
     )

@@ -37,7 +37,10 @@ class Source(Protocol):
 
     # How many runs others were working on when `take` gave none.
     others: int
-    trials: Trials
+
+    @property
+    def trials(self) -> Trials:
+        """The trials of the study."""
 
     def take(self) -> Held | None:
         """Claim a run that nobody works on; None if there is none now."""

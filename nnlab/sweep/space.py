@@ -24,6 +24,7 @@ NOT_SEARCHED = {
     "seed": "say repeats instead",
     "val": "trials would be compared on different images; put it under [fixed]",
 }
+MOST_LAYERS = 64
 LAYERS, UNITS = "hidden.layers", "hidden.units."
 
 
@@ -214,16 +215,25 @@ def _hidden_parameters(
         raise InputError("search.hidden: layers needs units, the widths of a layer.")
     when = _conditions("hidden", given.get("when", {}), known, search)
     layers = _domain(LAYERS, "hidden.layers", given["layers"], int, when)
-    most = int(max(layers.choices or (layers.high,)))  # type: ignore[type-var]
-    if min(layers.choices or (layers.low,)) < 1 or most > 64:  # type: ignore[operator]
-        raise InputError("search.hidden.layers: from 1 to 64 hidden layers.")
+    least, most = _ends(layers)
+    if least < 1 or most > MOST_LAYERS:
+        raise InputError(f"search.hidden.layers: from 1 to {MOST_LAYERS} hidden layers.")
     units = [
         _domain(f"{UNITS}{layer}", "hidden.units", given["units"], int, when, least=layer)
         for layer in range(1, most + 1)
     ]
-    if min(units[0].choices or (units[0].low,)) < 1:  # type: ignore[operator]
+    if _ends(units[0])[0] < 1:
         raise InputError("search.hidden.units: a layer has at least 1 unit.")
     return [layers, *units]
+
+
+def _ends(parameter: Parameter) -> tuple[int, int]:
+    """Return the least and the largest value of a parameter of whole numbers."""
+    values = [int(value) for value in parameter.choices] or [
+        int(parameter.low),
+        int(parameter.high),
+    ]
+    return min(values), max(values)
 
 
 def _parameter(
@@ -292,7 +302,7 @@ def _domain(
 def _choices(name: str, key: str, given: Sequence[Any], kind: type) -> tuple[Value, ...]:
     if not given:
         raise InputError(f"search.{key}: there is nothing to choose from.")
-    values: list[Value] = []
+    values: list[Any] = []
     for value in given:
         if isinstance(value, list):  # hidden = [[512, 256], [100]]
             value = ",".join(str(part) for part in value)
