@@ -130,8 +130,8 @@ def _library_of_mpich():
 def test_a_run_that_is_preempted_three_times_ends_like_an_undisturbed_one(
     slurm, sbatch, nnlab, fashion_file, tmp_path
 ):
-    settings = ("--model", "mlp", "--hidden", 32, "--dropout", 0.2, "--epochs", 1500, "--threads", 1,
-                "--checkpoint-every", "2s")  # fmt: skip
+    settings = ("--model", "mlp", "--hidden", 32, "--dropout", 0.2, "--epochs", 1500,
+                "--threads", 1, "--checkpoint-every", "2s")  # fmt: skip
     job = sbatch("--cpus-per-task=1", "--exclusive", "--nodelist=n1", "-o", "train.log",
                  SCRIPTS / "train.sh", fashion_file, "-o", "run.h5", *settings)  # fmt: skip
     run = tmp_path / "run.h5"
