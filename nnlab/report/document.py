@@ -95,22 +95,28 @@ def write_report(
     names = run_names(runs)
     comparison: Comparison | None = compare(runs) if len(runs) > 1 else None
     detailed = list(zip(names, runs, strict=True)) if len(runs) <= DETAILED else []
+    sections = [
+        _section(name, f"run-{index}", run, pictures(run))
+        for index, (name, run) in enumerate(detailed, start=1)
+    ]
     pages.write(
         path,
         "report.html",
         title=title or (names[0] if len(runs) == 1 else f"{len(runs)} runs"),
-        names=names,
         comparison=comparison,
-        sections=[
-            _section(name, f"run-{index}", run, pictures(run))
-            for index, (name, run) in enumerate(detailed, start=1)
-        ],
+        sections=sections,
         detailed=DETAILED,
-        rules=[
-            verdicts.FITTING_RULE, verdicts.GRADIENT_RULE, verdicts.UPDATE_RULE,
-            verdicts.UNITS_RULE, verdicts.CALIBRATION_RULE,
-        ],
-    )  # fmt: skip
+        rules=_rules(sections, comparison),
+    )
+
+
+def _rules(sections: Sequence[Section], comparison: Comparison | None) -> list[str]:
+    """Return the rules that something on the page follows, each once."""
+    followed = list(comparison.findings) if comparison is not None else []
+    for section in sections:
+        followed += section.findings.values()
+        followed += [found.calibration for found in section.results if found.calibration]
+    return list(dict.fromkeys(finding.rule for finding in followed if finding.rule))
 
 
 def _section(name: str, anchor: str, run: Run, pictures: Pictures) -> Section:

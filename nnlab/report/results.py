@@ -17,6 +17,7 @@ from nnlab.significance import accuracy_interval
 # A confusion matrix of more classes is a picture, not a table.
 WIDEST_TABLE = 20
 CONFUSIONS_SHOWN = 8
+NO_BREAK_PERCENT = "\N{NO-BREAK SPACE}%"
 
 
 @dataclass(frozen=True)
@@ -28,7 +29,7 @@ class Results:
         metrics: the numbers themselves.
         facts: (name, value or text) pairs.
         per_class: rows of class, precision, recall, F1, images.
-        confusion: rows of (class, cells of (count, share of the row)); empty if there are many.
+        confusion: rows of (class, cells of (count, shade from 0 to 1)); empty if there are many.
         confusion_picture: instead of them, for many classes.
         confusions: the most frequent, in words.
         reliability: a chart, or None.
@@ -86,7 +87,7 @@ def results(
         per_class=_per_class(metrics, classes),
         confusion=[
             (name, list(zip(counts.tolist(), part.tolist(), strict=True)))
-            for name, counts, part in zip(classes, matrix, shares, strict=True)
+            for name, counts, part in zip(classes, matrix, _shades(shares), strict=True)
         ]
         if small
         else [],
@@ -99,11 +100,21 @@ def results(
     )
 
 
+def _shades(shares: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return how strongly to shade each cell: what is right by its share, the rest by the worst."""
+    off = ~np.eye(len(shares), dtype=bool)
+    worst = float(shares[off].max()) if off.any() else 0.0
+    return np.where(off, shares / worst if worst else 0.0, shares)
+
+
 def _facts(metrics: Metrics) -> list[tuple[str, Any]]:
     interval = accuracy_interval(metrics.correct, metrics.n)
     pairs: list[tuple[str, Any]] = [
         ("accuracy", percent(metrics.accuracy)),
-        ("95 % interval", f"{percent(interval.low)} to {percent(interval.high)}"),
+        (
+            "95 % interval",
+            f"{percent(interval.low)} to {percent(interval.high)}".replace(" %", NO_BREAK_PERCENT),
+        ),
         ("images", metrics.n),
     ]
     if metrics.top5_accuracy is not None:

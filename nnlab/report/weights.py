@@ -15,7 +15,7 @@ from nnlab.runs import Run
 from nnlab.training.trained import TrainedNetwork
 
 TEMPLATES_SHOWN = 100
-UNITS_SHOWN = 40
+UNITS_SHOWN = 24
 # So many images tell which units are used most.
 PROBES = 512
 
@@ -132,4 +132,6 @@ def _legend(image_shape: Sequence[int]) -> str:
             "Bright parts of a colour speak for it, dark ones against it; mid-grey says nothing. "
             "Each is stretched to its own range."
         )
-    return "Blue pixels speak for it when they are bright, orange ones against it; white says none."
+    return (
+        "Blue pixels speak for it when they are bright, orange ones against it; white says nothing."
+    )

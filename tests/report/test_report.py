@@ -119,7 +119,7 @@ def test_the_vanishing_gradient_is_said_and_drawn(report, run_files):
 
 def test_an_mlp_shows_its_most_used_units(report, nnlab, run_files):
     units = [text for text in report("relu").alternatives() if text.startswith("Weights into")]
-    assert len(units) == len(set(units)) == 32
+    assert len(units) == len(set(units)) == 24
 
 
 def test_a_nearest_neighbour_run_shows_its_choice_of_k(report):
