@@ -194,6 +194,11 @@ def _best(named: Mapping[str, Run]) -> Finding | None:
     known = {name: value for name, value in accuracies.items() if value is not None}
     if len(known) < 2:
         return None
+    data = {str(named[name].config.get("data_checksum", "")) for name in known}
+    if len(data) > 1:
+        return Finding(
+            "These runs were trained on different data: their accuracies are not of one contest."
+        )
     ranked = sorted(known, key=known.__getitem__, reverse=True)
     return Finding(
         f"Best on the validation images is {ranked[0]} with {percent(known[ranked[0]])}, before "

@@ -237,6 +237,15 @@ def test_of_many_runs_only_the_comparison_is_shown(run_files, tmp_path):
     assert "7.h5" in page.text
 
 
+def test_runs_on_different_data_are_not_ranked(run_files, tmp_path):
+    runs = [open_run(run_files / name) for name in ("softmax.h5", "relu.h5")]
+    runs[1].config["data_checksum"] = "0" * 64
+    write_report(tmp_path / "two.html", runs, lambda _: NO_PICTURES)
+    text = Page((tmp_path / "two.html").read_text()).text
+    assert "trained on different data" in text
+    assert "Best on the validation images is" not in text
+
+
 def test_bad_input_is_one_line_and_2(nnlab, run_files, clothes, tmp_path):
     for arguments, message in (
         ((tmp_path / "none.h5",), "does not exist"),
