@@ -174,6 +174,7 @@ def test_names_are_shown_as_text_and_never_run(nnlab, softmax_run, fashion_file,
     page = (folder / "page.html").read_text()
     assert "<script" not in page
     assert "<img src=x" not in page
+    assert "right is :cat:" in done.stdout, "Rich has taken the name for an emoji"
     for name in HOSTILE:
         assert name in done.stdout, "Rich has taken the name for markup"
     assert "<bdi>[bold]b[/bold]</bdi>" in page
