@@ -24,13 +24,13 @@ def show_network(out: Output, e: NetworkExplanation) -> None:
     if isinstance(e.loss, SoftmaxPart):
         probability = float(e.loss.probabilities[e.scores.predicted])
     _heading(out, f"{e.subject.image} through {e.subject.run} ({e.subject.model})")
-    out.line(plain(wording.verdict(e.subject, e.scores.predicted, probability)))
+    out.text(plain(wording.verdict(e.subject, e.scores.predicted, probability)))
     for text in wording.inference({layer.kind for layer in e.forward}):
-        out.line(text)
+        out.text(text)
     _tensor(out, e)
     standardized = e.standardized
-    out.line(f"Standardized: {standardized.formula}")
-    out.line(
+    out.text(f"Standardized: {standardized.formula}")
+    out.text(
         f"x lies between {number(standardized.minimum)} and {number(standardized.maximum)}, mean "
         f"{number(standardized.mean)}, standard deviation {number(standardized.deviation)}; the "
         "same stretch: " + ", ".join(number(value, 3) for value in standardized.head)
@@ -39,12 +39,12 @@ def show_network(out: Output, e: NetworkExplanation) -> None:
     _heading(out, "3. The loss")
     show_loss(out, e.loss, classes)
     penalty = e.penalty
-    out.line(
+    out.text(
         f"penalty = l2 / 2 * sum(W^2) + l1 * sum(|W|) = {number(penalty.l2)} / 2 * "
         f"{number(penalty.squares)} + {number(penalty.l1)} * {number(penalty.sizes)} = "
         f"{number(penalty.value)}"
     )
-    out.line(
+    out.text(
         f"total = data loss {number(e.loss.data_loss)} + penalty {number(penalty.value)} = "
         f"{number(e.total_loss)}"
     )
@@ -74,7 +74,7 @@ def _tensor(out: Output, e: NetworkExplanation | NeighborsExplanation) -> None:
             ["", *(str(tensor.column + j) for j in range(window.values.shape[1]))],
             [[tensor.row + i, *row] for i, row in enumerate(window.values.tolist())],
         )
-    out.line(
+    out.text(
         f"Flattened: 1 x {tensor.length}; from place {tensor.head_start} on: "
         + ", ".join(str(value) for value in tensor.head.tolist())
     )
@@ -110,7 +110,7 @@ def _scores(out: Output, e: NetworkExplanation) -> None:
         ],
         left=2,
     )  # fmt: skip
-    out.line(wording.evidence(e))
+    out.text(wording.evidence(e))
     out.table(
         "the strongest pixels: (row, column) value",
         ["class", "speak most for it", "speak most against it"],
@@ -119,7 +119,7 @@ def _scores(out: Output, e: NetworkExplanation) -> None:
              _places(found.strongest_against)]
             for found in scores.evidence
         ],
-        left=3,
+        left=3, compact=True,
     )  # fmt: skip
 
 
@@ -139,7 +139,7 @@ def _role(e: NetworkExplanation, label: int) -> str:
 
 
 def _places(pixels: Any) -> str:
-    return "  ".join(f"({p.row}, {p.column}) {number(p.value)}" for p in pixels[:3]) or "none"
+    return "  ".join(f"({p.row}, {p.column}) {number(p.value)}" for p in pixels[:2]) or "none"
 
 
 def show_loss(out: Output, loss: LossPart, classes: list[str]) -> None:
@@ -150,12 +150,17 @@ def show_loss(out: Output, loss: LossPart, classes: list[str]) -> None:
         sorted(range(len(classes)), key=lambda j: (j != loss.label, -loss.scores[j]))[:MOST_CLASSES]
     )
     if isinstance(loss, SoftmaxPart):
-        columns = (loss.scores, loss.shifted, loss.exponentials, loss.probabilities, loss.targets,
-                   loss.terms, loss.gradient)  # fmt: skip
+        columns = {
+            "score s": loss.scores, "s - max": loss.shifted, "exp": loss.exponentials,
+            "p": loss.probabilities, "gradient": loss.gradient,
+        }  # fmt: skip
+        if loss.label_smoothing:
+            columns |= {"target": loss.targets, "-target log p": loss.terms}
         out.table(
             "",
-            ["class", "score s", "s - max", "exp", "p", "target", "-target log p", "gradient"],
-            [[names[j], *(number(column[j]) for column in columns)] for j in shown],
+            ["class", *columns],
+            [[names[j], *(number(column[j]) for column in columns.values())] for j in shown],
+            compact=True,
         )
         out.line(
             f"sum of exp = {number(loss.total)}; loss = "
@@ -183,6 +188,7 @@ def show_loss(out: Output, loss: LossPart, classes: list[str]) -> None:
             ["class", "", "score s", "s - s_y + delta", "adds", "gradient"],
             rows,
             left=2,
+            compact=True,
         )
         terms = " + ".join(number(loss.terms[j]) for j in range(len(classes)) if j != loss.label)
         if len(classes) <= MOST_CLASSES:
@@ -199,41 +205,42 @@ def _forward(out: Output, e: NetworkExplanation) -> None:
     _heading(out, "4. Forward, layer by layer")
     out.table(
         "what goes out of each layer",
-        ["layer", "shape", "parameters", "mean", "std", "smallest", "largest", "off or flat"],
+        ["layer", "shape", "mean", "std", "smallest", "largest", "off or flat"],
         [
-            [layer.name, f"{layer.inputs} -> {layer.outputs}", f"{layer.parameters:,}",
-             number(layer.mean), number(layer.deviation), number(layer.minimum),
-             number(layer.maximum), "" if layer.off is None else percent(layer.off, 1)]
+            [layer.name, f"{layer.inputs} -> {layer.outputs}", number(layer.mean),
+             number(layer.deviation), number(layer.minimum), number(layer.maximum),
+             "" if layer.off is None else percent(layer.off, 1)]
             for layer in e.forward
         ],
-        left=2,
+        left=2, compact=True,
     )  # fmt: skip
     for layer in e.forward:
         if layer.off is not None:
             units = ", ".join(f"unit {u.unit}: {number(u.value)}" for u in layer.largest)
-            out.line(f"{layer.name} answers most strongly with {units}")
+            out.text(f"{layer.name} answers most strongly with {units}")
 
 
 def _backward(out: Output, e: NetworkExplanation) -> None:
     _heading(out, "5. Backward: the chain rule in numbers")
     whole = wording.whole_way(e)
     if whole:
-        out.line(whole)
+        out.text(whole)
     out.table(
         "norms of gradients, from the last layer to the first",
-        ["layer", "arrives", "passed on", "dW", "db", "W", "f'(x) mean", "least", "most"],
+        ["layer", "arrives", "passed on", "dW", "db", "W", "mean f'(x)"],
         [
             [layer.name, number(layer.incoming), number(layer.outgoing),
              *("" if value is None else number(value) for value in (
                  layer.weight_gradient_norm, layer.bias_gradient_norm, layer.weight_norm,
-                 layer.slope_mean, layer.slope_minimum, layer.slope_maximum))]
+                 layer.slope_mean))]
             for layer in e.backward
         ],
+        compact=True,
     )  # fmt: skip
     for layer in e.backward:
         words = wording.passed_on(layer)
         if words:
-            out.line(f"{layer.name}: {words}")
+            out.text(f"{layer.name}: {words}")
     rows = []
     for layer in e.backward:
         for c in layer.changes:
@@ -246,14 +253,14 @@ def _backward(out: Output, e: NetworkExplanation) -> None:
             )
     out.table(
         "the entries of W that a step would change most (penalty included)",
-        ["layer", "from", "to", "W", "gradient", "change"], rows, left=3,
+        ["layer", "from", "to", "W", "gradient", "change"], rows, left=3, compact=True,
     )  # fmt: skip
 
 
 def _step(out: Output, e: NetworkExplanation) -> None:
     step = e.step
     _heading(out, "6. One step of gradient descent")
-    out.line(
+    out.text(
         f"W <- W - {number(step.learning_rate)} dW, for this image alone; the gradient's norm over "
         f"all parameters is {number(step.gradient_norm)}"
     )
@@ -268,14 +275,14 @@ def _step(out: Output, e: NetworkExplanation) -> None:
             ["total", number(step.total_before), number(step.total_after)],
         ],
     )
-    out.line(plain(wording.step(step, e.subject.classes, e.scores.predicted)))
+    out.text(plain(wording.step(step, e.subject.classes, e.scores.predicted)))
 
 
 def show_neighbors(out: Output, e: NeighborsExplanation) -> None:
     """Show one image and its neighbours."""
     classes = e.subject.classes
     _heading(out, f"{e.subject.image} among the images of {e.subject.run} ({e.subject.model})")
-    out.line(plain(wording.verdict(e.subject, e.predicted, None)))
+    out.text(plain(wording.verdict(e.subject, e.predicted, None)))
     _tensor(out, e)
     _heading(out, "2. The neighbours, their votes, and where they differ")
     out.line(f"{e.metric}: {e.sum_formula}; {e.searched:,} training images compared")
@@ -290,9 +297,9 @@ def show_neighbors(out: Output, e: NeighborsExplanation) -> None:
              percent(n.border_share, 1)]
             for n in e.neighbors
         ],
-        left=3,
+        left=3, compact=True,
     )  # fmt: skip
-    out.line(plain(wording.votes(e)))
+    out.text(plain(wording.votes(e)))
     text = wording.border(e)
     if text:
-        out.line(text)
+        out.text(text)

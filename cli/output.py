@@ -13,6 +13,10 @@ from typing import Any
 at_end: list[Callable[[int], None]] = []
 
 
+# A column of text that is longer may be broken into lines of so many letters.
+NARROWEST_TEXT = 10
+
+
 class Output:
     """The two streams of one command.
 
@@ -29,8 +33,9 @@ class Output:
             print(json.dumps(finite(record), ensure_ascii=False))  # noqa: T201
 
     def table(
-        self, title: str, columns: Sequence[str], rows: Sequence[Sequence[Any]], left: int = 1
-    ) -> None:
+        self, title: str, columns: Sequence[str], rows: Sequence[Sequence[Any]], left: int = 1,
+        *, compact: bool = False,
+    ) -> None:  # fmt: skip
         """Print a table on stdout, unless the result is JSON.
 
         Args:
@@ -38,26 +43,42 @@ class Output:
             columns: the headings.
             rows: cells, turned into text by `str`.
             left: how many columns from the left hold text; the others are numbers, set right.
+            compact: without lines between columns, for tables of many.
         """
         if self.as_json:
             return
+        from rich import box
         from rich.table import Table
         from rich.text import Text
 
         # Texts, not strings: Rich would take [brackets] and :colons: in a name for its own.
-        table = Table(title=Text(title, "bold") if title else None, title_justify="left")
+        heading = Text(title, "bold") if title else None
+        lines = box.SIMPLE_HEAD if compact else box.HEAVY_HEAD
+        table = Table(title=heading, title_justify="left", box=lines)
         for index, column in enumerate(columns):
             # A number broken over two lines would read as two numbers.
-            side = {"justify": "left"} if index < left else {"justify": "right", "no_wrap": True}
+            side: dict[str, Any] = {"justify": "right", "no_wrap": True}
+            if index < left:
+                longest = max([len(column), *(len(str(row[index])) for row in rows)])
+                side = {"justify": "left", "min_width": min(longest, NARROWEST_TEXT)}
             table.add_column(Text(column), overflow="fold", **side)
         for row in rows:
             table.add_row(*[Text(str(cell)) for cell in row])
-        _console().print(table)
+        console = _console()
+        # Rich would cut digits off where the terminal is too narrow; let that break lines instead.
+        needed = console.measure(table, options=console.options.update(max_width=10_000)).minimum
+        console.width = max(needed, console.width)
+        console.print(table)
 
     def line(self, text: str = "") -> None:
         """Print a line of the result on stdout, unless the result is JSON."""
         if not self.as_json:
             _console().print(text, markup=False, highlight=False, soft_wrap=True)
+
+    def text(self, text: str) -> None:
+        """Print sentences of the result on stdout, broken between words where a terminal ends."""
+        if not self.as_json:
+            _console().print(text, markup=False, highlight=False)
 
     def heading(self, text: str) -> None:
         """Print a heading of the result on stdout, unless the result is JSON."""

@@ -32,7 +32,7 @@ for path in map(Path, sys.argv[1:]):
     }
     for layer, values in rows.items():
         table.add_row(layer, *(f"{value:.2e}" for value in values))
-    first, last = list(rows.values())[0], list(rows.values())[-1]
+    first, *_, last = rows.values()
     ratios = [f"{one / other:.2g}" for one, other in zip(first, last, strict=True)]
     table.add_row("first / last", *ratios, style="bold")
     Console().print(table)

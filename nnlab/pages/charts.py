@@ -111,7 +111,7 @@ def chart(alt: str, width: int = WIDTH, height: int = HEIGHT) -> Iterator[Chart]
     from cycler import cycler
     from matplotlib.figure import Figure
 
-    style = {**STYLE, "axes.prop_cycle": cycler(color=SERIES)}
+    style: Any = {**STYLE, "axes.prop_cycle": cycler(color=SERIES)}
     with mpl.rc_context(style):
         figure = Figure(figsize=(width / POINTS, height / POINTS))
         made = Chart(figure, alt)
