@@ -371,12 +371,12 @@ def npz_whose_header_is_code(folder: Path) -> Path:
     return folder / "x.npz"
 
 
-def mat_variable(claimed: int, sides: tuple[int, ...], data: bytes) -> bytes:
+def mat_variable(claimed: int, sides: tuple[int, ...], data: bytes, kind: int = 2) -> bytes:
     """A variable X of bytes that claims what it likes."""
     body = struct.pack("<2I2I", 6, 8, 9, 0)
     body += struct.pack(f"<2I{len(sides)}i", 5, 4 * len(sides), *sides)
     body += (
-        bytes(-len(body) % 8) + struct.pack("<2H4s", 1, 1, b"X") + struct.pack("<2I", 2, claimed)
+        bytes(-len(body) % 8) + struct.pack("<2H4s", 1, 1, b"X") + struct.pack("<2I", kind, claimed)
     )
     return struct.pack("<2I", 14, min(len(body) + claimed, 2**32 - 1)) + body + data
 
@@ -391,6 +391,12 @@ def mat(folder: Path, variable: bytes) -> Path:
 @hostile
 def mat_that_claims_a_terabyte(folder: Path) -> Path:
     return mat(folder, mat_variable(2**32 - 100, (2**20, 2**10, 2**10), bytes(100)))
+
+
+@hostile
+def mat_of_an_unknown_type(folder: Path) -> Path:
+    """SciPy looks the type up in a table, unchecked, and crashes."""
+    return mat(folder, mat_variable(64, (8, 8), bytes(64), kind=20_000))
 
 
 @hostile

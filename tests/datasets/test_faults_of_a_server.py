@@ -127,12 +127,13 @@ def test_a_place_that_never_gives_the_file_is_named_and_left(
     kind, server, card, download, tmp_path
 ):
     wanted = card([LABELS], ["a"])
-    server.plan("a", LABELS, (kind, 3))
+    plan = server.plan("a", LABELS, (kind, 3))
     began = time.monotonic()
     done = download()
     check(wanted, tmp_path / "root", done)
     assert done[0] == 69
     assert re.search(f"{server.url}/a/{LABELS}: .*{REASONS.get(kind, '')}", done[2]), done[2]
+    assert plan.sent < 50e6  # of a body without an end
     # With a second mirror that has it, nothing is lost.
     wanted = card([LABELS])
     server.plan("b", LABELS)

@@ -83,6 +83,7 @@ REASONS = {
     "npz_of_objects": "neither numbers nor plain texts",
     "npz_whose_header_is_code": "is damaged or not an array",
     "mat_that_claims_a_terabyte": "claims to hold more than|has not the size|is damaged",
+    "mat_of_an_unknown_type": "X has not the size that it claims",
     "mat_bomb": "claims to hold more than",
     "hdf5_bomb": "claims more data than it stores|and stores",
     "hdf5_with_external_data": "keeps its data in another file",
