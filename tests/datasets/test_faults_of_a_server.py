@@ -36,6 +36,8 @@ IMAGES = "t10k-images-idx3-ubyte.gz"
 TIMEOUT = 0.5
 SCHEDULES = int(os.environ.get("NNLAB_SCHEDULES", "40"))
 QUICK = 4
+# Faults that are over only when their time is.
+TIMED = {"stall", "stall_before", "trickle", "trickle_headers"}
 
 
 @pytest.fixture(scope="module")
@@ -98,7 +100,13 @@ def check(card, root, done):
         assert json.loads(out)["error"]["code"] == 69
 
 
-@pytest.mark.parametrize("kind", PASSING + HARMLESS)
+@pytest.mark.parametrize(
+    "kind",
+    [
+        pytest.param(kind, marks=[pytest.mark.network] if kind in TIMED else [])
+        for kind in PASSING + HARMLESS
+    ],
+)
 def test_a_fault_that_passes_is_survived(kind, server, card, download, tmp_path):
     wanted = card([LABELS], ["a"])
     # Cut first, so that a range is asked for.

@@ -139,6 +139,7 @@ def test_links_and_absolute_names_in_an_archive_are_only_names(limited, tmp_path
     assert list(outside.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_a_bomb_needs_no_more_than_a_good_file(limited, fashion_dir, tmp_path):
     good = limited("preprocess", fashion_dir, "-o", tmp_path / "good.h5", memory=2**30)
     assert good["code"] == 0, good
