@@ -198,7 +198,7 @@ def _seconds(text: Any, option: str) -> float | None:
     return None if text is None else parse_duration(str(text), option)
 
 
-def _limits(text: Any, out: Output) -> dict[str, float]:
+def _limits(text: Any, out: Output) -> dict[str, Any]:
     """Return the limits of time: the user's own, and the end of the batch job."""
     from nnlab import jobs
     from nnlab.training.durations import format_roughly

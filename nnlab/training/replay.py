@@ -139,15 +139,20 @@ class Replay:
             raise InputError(f"{run.path} is a run of kind {run.kind}; there are no steps in it.")
         self._run = run
         known = Settings.__dataclass_fields__
-        settings = Settings.of({key: run.config[key] for key in run.config if key in known})
-        self._make = lambda: make_trainer(
-            settings,
-            divide(settings, train, validation),
-            len(run.classes),
-            load_standardization(run),
-        )[0]
-        self._trainer: Trainer = self._make()
+        self._settings = Settings.of({key: run.config[key] for key in run.config if key in known})
+        self._division = divide(self._settings, train, validation)
+        self._trainer = self._make()
         self.steps, self.epochs = self._trainer.batches.steps, self._trainer.epochs
+
+    def _make(self) -> Trainer:
+        """Return a trainer before its first step."""
+        trainer, _ = make_trainer(
+            self._settings,
+            self._division,
+            len(self._run.classes),
+            load_standardization(self._run),
+        )
+        return trainer
 
     def place(self, step: int | None, epoch: int | None) -> tuple[int, int]:
         """Return epoch and step, counted from 0, of what a user names counting from 1.

@@ -4,7 +4,7 @@ A session is walked through like a trainer; it adds the run file, checkpoints, a
 step boundary when it is told to or when its time is over.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from math import inf, isfinite
 from pathlib import Path
@@ -138,7 +138,7 @@ class Finished:
 Event = Started | StepDone | EpochDone | CheckpointWarning | Finished
 
 
-def train(settings: Settings, data: TrainingData, plan: Plan) -> Iterator[Event]:
+def train(settings: Settings, data: TrainingData, plan: Plan) -> Generator[Event, None, None]:
     """Train one network and keep its run file.
 
     Yields:
