@@ -78,6 +78,8 @@ def _name(text: Any) -> Any:
 
 def _cell(value: Any) -> Any:
     """Show the value of a table's cell: numbers as numbers, markup as it is, texts as names."""
-    if value is None or (isinstance(value, Real) and type(value) is not bool):
+    if isinstance(value, bool):  # a whole number to Python, a setting to people
+        return _name(value)
+    if value is None or isinstance(value, Real):
         return _number(value)
     return value if hasattr(value, "__html__") else _name(value)
