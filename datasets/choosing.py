@@ -123,7 +123,8 @@ def parse_relabel(text: str) -> dict[str, str]:
     Raises:
         InputError: it is something else, or gives a class two names.
     """
-    pairs = [tuple(name.strip() for name in part.split("=")) for part in text.split(",")]
-    if any(len(pair) != 2 or "" in pair for pair in pairs) or len(dict(pairs)) < len(pairs):
+    pairs = [part.partition("=") for part in text.split(",")]
+    names = {old.strip(): new.strip() for old, _, new in pairs}
+    if "" in {*names, *names.values()} or len(names) < len(pairs) or text.count("=") > len(pairs):
         raise InputError(f"--relabel {text}: expected OLD=NEW,..., each old name once.")
-    return dict(pairs)
+    return names

@@ -13,7 +13,7 @@ import subprocess
 import sys
 import threading
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from dataclasses import asdict
 
 from nnlab.datasets.decode_worker import (
@@ -42,7 +42,9 @@ Numbered = tuple[int, list[Job]]
 Answered = tuple[int, Sequence[Job], Answer]
 
 
-def decode_all(jobs: Iterable[Job], target: Target, workers: int) -> Iterator[Answered]:
+def decode_all(
+    jobs: Iterable[Job], target: Target, workers: int
+) -> Generator[Answered, None, None]:
     """Decode images in requests.
 
     Args:

@@ -13,7 +13,7 @@ import signal
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from itertools import pairwise
-from typing import Any, BinaryIO
+from typing import IO, Any
 
 from nnlab.datasets.images import BadImageError, Rendering, render
 
@@ -120,12 +120,12 @@ def _write(done: Sequence[tuple[int, bytes]], target: Target) -> None:
             view, offset = view[written:], offset + written
 
 
-def send_line(stream: BinaryIO, value: Any) -> None:
+def send_line(stream: IO[bytes], value: Any) -> None:
     """Write one line of JSON."""
     stream.write(json.dumps(value).encode() + b"\n")
 
 
-def send_jobs(stream: BinaryIO, jobs: Sequence[Job]) -> None:
+def send_jobs(stream: IO[bytes], jobs: Sequence[Job]) -> None:
     """Ask a worker to decode some images."""
     send_line(stream, [[job.row, job.name, job.path, len(job.content)] for job in jobs])
     for job in jobs:
@@ -133,7 +133,7 @@ def send_jobs(stream: BinaryIO, jobs: Sequence[Job]) -> None:
     stream.flush()
 
 
-def receive_answer(stream: BinaryIO) -> Answer | None:
+def receive_answer(stream: IO[bytes]) -> Answer | None:
     """Read what a worker answers; None if it has ended."""
     line = stream.readline()
     return Answer(**json.loads(line)) if line.endswith(b"\n") else None

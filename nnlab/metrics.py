@@ -1,6 +1,6 @@
 """How well predictions agree with the truth: one measurement, as plain numbers and arrays."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -9,6 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 
 TOP = 5
 CALIBRATION_BINS = 15
+BLOCK = 65536
 # So many of the most confident mistakes are remembered: enough to look at.
 MISTAKES_KEPT = 24
 
@@ -250,10 +251,14 @@ def top_accuracy(labels: NDArray[np.int64], probabilities: NDArray[Any], count: 
         probabilities: (N, K).
         count: how many classes may be named.
     """
-    of_truth = probabilities[np.arange(len(labels)), labels][:, None]
-    lower = np.arange(probabilities.shape[1]) < labels[:, None]
-    ahead = (probabilities > of_truth) | ((probabilities == of_truth) & lower)
-    return float((ahead.sum(axis=1) < count).mean())
+    named = np.empty(len(labels), np.bool_)
+    for part in _blocks(len(labels)):
+        truth, chance = labels[part], probabilities[part]
+        of_truth = chance[np.arange(len(truth)), truth][:, None]
+        lower = np.arange(chance.shape[1]) < truth[:, None]
+        ahead = (chance > of_truth) | ((chance == of_truth) & lower)
+        named[part] = ahead.sum(axis=1) < count
+    return float(named.mean())
 
 
 def brier_score(labels: NDArray[np.int64], probabilities: NDArray[Any]) -> float:
@@ -282,10 +287,13 @@ def hinge_loss(labels: NDArray[np.int64], scores: NDArray[Any], delta: float = 1
         scores: (N, K).
         delta: the margin.
     """
-    of_truth = scores[np.arange(len(labels)), labels].astype(np.float64)
-    margins = np.maximum(scores - (of_truth - delta)[:, None], 0.0)
+    of_image = np.empty(len(labels))
+    for part in _blocks(len(labels)):
+        truth, of_class = labels[part], scores[part]
+        of_truth = of_class[np.arange(len(truth)), truth].astype(np.float64)
+        of_image[part] = np.maximum(of_class - (of_truth - delta)[:, None], 0.0).sum(axis=1)
     # The right class's own term is delta.
-    return float(margins.sum(axis=1).mean() - delta)
+    return float(of_image.mean() - delta)
 
 
 def reliability(
@@ -340,6 +348,12 @@ def _classes(values: ArrayLike, class_count: int) -> NDArray[np.int64]:
     if array.min() < 0 or array.max() >= class_count:
         raise ValueError(f"a class is outside 0 to {class_count - 1}")
     return array.astype(np.int64)
+
+
+def _blocks(count: int) -> Iterator[slice]:
+    """Cut images into blocks: what is made of each of them takes no more room for more of them."""
+    for start in range(0, count, BLOCK):
+        yield slice(start, min(start + BLOCK, count))
 
 
 def _ratio(part: NDArray[Any], whole: NDArray[Any]) -> NDArray[np.float64]:
