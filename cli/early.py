@@ -33,6 +33,21 @@ def listen(arguments: Sequence[str]) -> None:
             signal.signal(number, _note if training else _stop)
 
 
+def open_streams() -> None:
+    """Put /dev/null in the place of streams that were closed before the program began.
+
+    Python has no `sys.stdout` then; and the first file that is opened would get its number, and
+    whatever a library prints.
+    """
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        if getattr(sys, name) is None:
+            mode = "r" if number == 0 else "w"
+            stream = open(os.devnull, mode, encoding="utf-8")  # noqa: SIM115  (for good)
+            if stream.fileno() != number:
+                os.dup2(stream.fileno(), number)
+            setattr(sys, name, stream)
+
+
 def ready() -> None:
     """Let a Ctrl-C be an exception again, which the command line turns into its line."""
     if signal.getsignal(signal.SIGINT) is _stop:

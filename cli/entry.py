@@ -7,6 +7,7 @@ from nnlab.cli import early
 
 def main() -> int:
     """Run the command line and return its exit code."""
+    early.open_streams()
     early.listen(sys.argv[1:])
     from nnlab.cli.main import main as run
 
