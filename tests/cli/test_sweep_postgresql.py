@@ -3,6 +3,7 @@
 import os
 import shutil
 import subprocess
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -20,18 +21,16 @@ def _programs() -> Path | None:
 
 
 @pytest.fixture(scope="module")
-def postgresql(tmp_path_factory):
+def postgresql():
     """The URL of a database of its own, on a socket in its folder."""
     programs = _programs()
     if programs is None:
         pytest.skip("PostgreSQL is missing: apt-get install postgresql")
-    folder = tmp_path_factory.mktemp("pg")
+    # Not below the folder of the tests, which other users cannot enter; and short, for its socket.
+    folder = Path(tempfile.mkdtemp(prefix="pg-"))
     user = []
     if os.geteuid() == 0:  # which initdb refuses
         shutil.chown(folder, "postgres", "postgres")
-        for parent in (folder, *folder.parents):
-            if not os.stat(parent).st_mode & 0o001:
-                os.chmod(parent, os.stat(parent).st_mode | 0o011)
         user = ["runuser", "-u", "postgres", "--"]
     data = folder / "data"
 
@@ -46,6 +45,7 @@ def postgresql(tmp_path_factory):
         yield f"postgresql+psycopg://nnlab@/postgres?host={folder}"
     finally:
         call("pg_ctl", "-D", data, "-m", "immediate", "stop")
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def test_workers_share_a_study_in_a_database(
