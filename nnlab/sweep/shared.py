@@ -9,7 +9,9 @@ the holder of the claim tells its end. So no trial is doubled, failed and begun 
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from random import random
 from statistics import fmean
+from time import sleep
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
@@ -23,6 +25,8 @@ from nnlab.sweep.trials import DONE, FINAL, PRUNED, Standing, Task, Trials
 
 JOURNAL = "journal.log"
 IDENTITY = "nnlab_study"
+# Between the tries to open a database, seconds at most.
+OPENING_PAUSES = (1.0, 2.0, 4.0)
 # Taken while a trial is asked for, so that no two workers ask for the last one.
 ASKING = "ask"
 
@@ -56,27 +60,43 @@ def open_shared(study: Study, identity: str) -> "SharedTrials":
     url = study.storage
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     with _storage_of(study):
-        if url is None:
-            from nnlab.sweep.journal import open_journal
-
-            storage: Any = open_journal(study.folder / JOURNAL)
-        else:
-            storage = optuna.storages.get_storage(url)
-        found = optuna.create_study(
-            storage=storage,
-            study_name=study.path.stem,
-            direction="maximize" if study.more_is_better else "minimize",
-            load_if_exists=True,
-        )
-        known = found.user_attrs.get(IDENTITY)
-        if known is None and not found.get_trials(deepcopy=False):
-            found.set_user_attr(IDENTITY, identity)
-            known = identity
+        for pause in (*OPENING_PAUSES, None):
+            try:
+                found, known = _load(study, identity)
+                break
+            except _errors_of_storages():
+                # Workers that begin at once make the same tables, and all but one fail.
+                if url is None or pause is None:
+                    raise
+                sleep(pause * random())
     if known != identity:
         raise InputError(
             f"{shown_storage(url)} has another study called {study.path.stem}; rename {study.path}."
         )
     return SharedTrials(study, found)
+
+
+def _load(study: Study, identity: str) -> tuple[Any, str | None]:
+    """Open a study's storage; return Optuna's study and the identity that it has there."""
+    import optuna
+
+    if study.storage is None:
+        from nnlab.sweep.journal import open_journal
+
+        storage: Any = open_journal(study.folder / JOURNAL)
+    else:
+        storage = optuna.storages.get_storage(study.storage)
+    found = optuna.create_study(
+        storage=storage,
+        study_name=study.path.stem,
+        direction="maximize" if study.more_is_better else "minimize",
+        load_if_exists=True,
+    )
+    known: str | None = found.user_attrs.get(IDENTITY)
+    if known is None and not found.get_trials(deepcopy=False):
+        found.set_user_attr(IDENTITY, identity)
+        known = identity
+    return found, known
 
 
 @contextmanager
