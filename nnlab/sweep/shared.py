@@ -25,6 +25,8 @@ from nnlab.sweep.trials import DONE, FINAL, PRUNED, Standing, Task, Trials
 
 JOURNAL = "journal.log"
 IDENTITY = "nnlab_study"
+# What SQLAlchemy raises for a table that somebody else has made meanwhile.
+ALREADY_THERE = ("IntegrityError", "ProgrammingError")
 # Between the tries to open a database, seconds at most.
 OPENING_PAUSES = (1.0, 2.0, 4.0)
 # Taken while a trial is asked for, so that no two workers ask for the last one.
@@ -64,9 +66,9 @@ def open_shared(study: Study, identity: str) -> "SharedTrials":
             try:
                 found, known = _load(study, identity)
                 break
-            except _errors_of_storages():
+            except _errors_of_storages() as error:
                 # Workers that begin at once make the same tables, and all but one fail.
-                if url is None or pause is None:
+                if pause is None or type(error).__name__ not in ALREADY_THERE:
                     raise
                 sleep(pause * random())
     if known != identity:
