@@ -251,9 +251,13 @@ def _zip_members(path: Path) -> Iterator[tuple[Member, int]]:
 
 
 def _read_zip(path: Path, archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> bytes:
-    with _reading(path), archive.open(info) as stream:
+    with _reading(path):
         _check_size(path, info.filename, info.file_size)
-        return stream.read()
+        if info.compress_type not in {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED}:
+            # Of the others zipfile inflates as much as there is.
+            _refuse(path, f"{info.filename} is compressed in a way that zips rarely are")
+        with archive.open(info) as stream:
+            return stream.read(info.file_size)  # without a number: as much as there is
 
 
 def _check_size(path: Path | str, name: str, size: int) -> None:

@@ -238,6 +238,13 @@ def zip_that_holds_more_than_it_says(folder: Path) -> Path:
 
 
 @hostile
+def zip_of_a_rare_kind(folder: Path) -> Path:
+    with zipfile.ZipFile(folder / "x.zip", "w", zipfile.ZIP_BZIP2) as archive:
+        archive.writestr("train/a/1.png", bytes(200 * MEGA))
+    return folder / "x.zip"
+
+
+@hostile
 def zip_that_climbs_out(folder: Path) -> Path:
     with zipfile.ZipFile(folder / "x.zip", "w") as archive:
         archive.writestr("../../train/a/1.png", picture())
