@@ -161,8 +161,8 @@ class Claim:
         self.lost = True
         now = f"{found[0]} has taken it over" if found else f"{claim_file(self.path)} is gone"
         raise ClaimLostError(
-            f"{self.path} is no longer this process's to write: {now}. It is left as it is; the "
-            "same command with --resume goes on when the other has ended."
+            f"{self.path} is no longer this process's to write: {now}. It is left as it is; run "
+            "the command again (train: with --resume) when the other has ended."
         )
 
     def release(self) -> None:
@@ -311,7 +311,8 @@ def _create(file: Path, mine: Path, content: bytes) -> bool:
     try:
         os.link(mine, file)
     except FileExistsError:
-        return False
+        # A file server whose answer was lost is asked again, and then says so of its own work.
+        return mine.stat().st_nlink > 1
     except OSError as error:
         if error.errno not in _NO_LINKS:
             raise

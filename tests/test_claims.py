@@ -253,6 +253,18 @@ def test_where_there_are_no_hard_links_the_claim_is_made_exclusively(path, monke
     assert os.listdir(path.parent) == []
 
 
+def test_a_link_whose_success_was_lost_on_the_way_counts(path, monkeypatch):
+    link = os.link
+
+    def answer_lost(source, target):
+        link(source, target)
+        raise FileExistsError(17, "File exists")
+
+    monkeypatch.setattr(os, "link", answer_lost)
+    with claim(path, "train") as held:
+        held.check()
+
+
 def test_a_brief_claim_is_waited_for(path, monkeypatch):
     first = claim(path, "eval", brief=True)
     naps = []
