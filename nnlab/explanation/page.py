@@ -65,7 +65,7 @@ def _network_values(e: NetworkExplanation) -> dict[str, Any]:
         "right": e.subject.label_is_known and predicted == label,
         "image": _image(e.tensor.pixels, f"The image: {e.subject.image}"),
         "channels": _channels(e.tensor.pixels, [window.name for window in e.tensor.windows]),
-        "standardized": pages.picture(
+        "standardized": _image(
             pages.stretched(e.standardized.values.reshape(e.tensor.shape)),
             "The image after standardization, its smallest value black and its largest white",
         ),
