@@ -5,6 +5,7 @@ import gzip
 import numpy as np
 import pytest
 
+from nnlab.cli.main import main
 from nnlab.datasets import write_data
 
 CLASSES = [
@@ -30,20 +31,21 @@ def clothes(fashion_dir, tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def run_files(nnlab, clothes, tmp_path_factory):
+def run_files(clothes, tmp_path_factory):
     """A linear model, two six-layer MLPs that differ in their activation, and neighbours."""
     folder = tmp_path_factory.mktemp("runs")
+
+    def run(command, *words):
+        assert main([command, *map(str, words)]) == 0
+
     deep = ("--model", "mlp", "--hidden", "32,32,32,32,32", "--epochs", 3)
     for name, options in {
         "softmax": ("--epochs", 3, "--l2", 1e-3),
         "sigmoid": (*deep, "--activation", "sigmoid"),
         "relu": (*deep, "--activation", "relu"),
     }.items():
-        done = nnlab("train", clothes, "-o", folder / f"{name}.h5", *options)
-        assert done.code == 0, done.stderr
+        run("train", clothes, "-o", folder / f"{name}.h5", *options)
         if name != "sigmoid":
-            assert nnlab("eval", folder / f"{name}.h5").code == 0
-    done = nnlab("knn-baseline", clothes, "-o", folder / "knn.h5", "--k", "1,3,5",
-                 "--limit-test", 100)  # fmt: skip
-    assert done.code == 0, done.stderr
+            run("eval", folder / f"{name}.h5")
+    run("knn-baseline", clothes, "-o", folder / "knn.h5", "--k", "1,3,5", "--limit-test", 100)
     return folder
