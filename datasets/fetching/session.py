@@ -111,8 +111,11 @@ def refused(response: requests.Response, patience: Patience) -> TransferError:
 
 
 def _next_place(url: str, location: str) -> str:
-    place = urljoin(url, location)
-    scheme = urlsplit(place).scheme
+    try:
+        place = urljoin(url, location)
+        scheme = urlsplit(place).scheme
+    except ValueError as error:
+        raise TransferError("a redirect to no address at all", again=False) from error
     if scheme not in {"http", "https"}:
         raise TransferError(f"a redirect to {scheme or 'no'}:, which is no web address", False)
     if urlsplit(url).scheme == "https" and scheme == "http":

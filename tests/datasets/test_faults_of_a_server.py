@@ -88,15 +88,17 @@ def check(card, root, done):
     for file in card.files:
         assert file.name not in there or not mismatch(folder / file.name, file)
     assert there <= {file.name for file in card.files}
+    # On a slow machine a line now and then says that a download lives.
+    complaints = [line for line in err.splitlines() if not re.search(r": [\d,]+.* B$", line)]
     if code == 0:
-        assert err == ""
+        assert complaints == []
         assert there == {file.name for file in card.files}
         assert [path.name for path in folder.iterdir() if path.name.startswith(".")] == []
     else:
         assert code == 69, err
-        assert err.count("\n") == 1
-        assert err.startswith("nnlab: ")
-        assert len(err) < 1000
+        (line,) = complaints
+        assert line.startswith("nnlab: ")
+        assert len(line) < 1000
         assert json.loads(out)["error"]["code"] == 69
 
 
@@ -149,6 +151,18 @@ def test_a_place_that_never_gives_the_file_is_named_and_left(
     check(wanted, tmp_path / "other", done)
     assert done[0] == 0, done
     assert time.monotonic() - began < 60
+
+
+@pytest.mark.parametrize(
+    ("number", "reason"),
+    [(0, "a redirect to file:"), (1, "a redirect to ftp:"), (2, "a redirect to no address")],
+)
+def test_redirects_to_elsewhere_are_not_followed(number, reason, server, card, download, tmp_path):
+    wanted = card([LABELS], ["a"])
+    server.plan("a", LABELS, ("to_file_scheme", number))
+    done = download()
+    check(wanted, tmp_path / "root", done)
+    assert reason in done[2]
 
 
 def test_bytes_that_have_come_are_not_fetched_again(server, card, download, tmp_path):
