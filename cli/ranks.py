@@ -30,7 +30,7 @@ class _Quiet(io.StringIO):
         return len(text)
 
 
-def meet_ranks() -> Ranks:
+def _meet_ranks() -> Ranks:
     """Join the processes that mpiexec or srun has started with this one.
 
     All but the first say nothing from now on.
@@ -38,10 +38,14 @@ def meet_ranks() -> Ranks:
     Raises:
         InputError: there is no MPI, or the launcher belongs to another one.
     """
-    errors = sys.stderr
-    if launched_as():
+    output, errors = sys.stdout, sys.stderr
+    if launched_as():  # before MPI can say so: an error of all is said once
         sys.stdout = sys.stderr = _Quiet()
     ranks = join_ranks()
+    if ranks.speaks:
+        sys.stdout, sys.stderr = output, errors
+    elif not isinstance(sys.stderr, _Quiet):
+        sys.stdout = sys.stderr = _Quiet()
 
     def end(code: int) -> None:
         if ranks.size == 1:
@@ -61,8 +65,12 @@ def meet_ranks() -> Ranks:
 
 
 def ranks_of(mpi: bool) -> Alone:
-    """Return the processes that train together: this one alone without `--mpi`."""
-    return meet_ranks() if mpi else Alone()
+    """Return the processes that work together: this one alone without `--mpi`.
+
+    Raises:
+        InputError: there is no MPI, or the launcher belongs to another one.
+    """
+    return _meet_ranks() if mpi else Alone()
 
 
 def threads_of(ranks: Alone, wanted: int | None) -> int:
