@@ -3,6 +3,8 @@
 import json
 import os
 import signal
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -186,3 +188,13 @@ def test_a_pruner_gives_up_what_is_not_worth_going_on_with(nnlab, study):
     assert status["runs"]["pruned"] >= 1
     pruned = [trial for trial in status["trials"] if trial["state"] == "pruned"]
     assert "not better than others after" in pruned[0]["runs"][0]["reason"]
+
+
+@pytest.mark.sweep
+def test_many_workers_at_once_lose_and_double_no_trial():
+    benchmark = Path(__file__).parents[2] / "benchmarks" / "sweep.py"
+    done = subprocess.run(
+        [sys.executable, benchmark, "--workers", "8", "--trials", "40"],
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert done.stdout.count("none lost, none twice") == 2, done.stdout
