@@ -64,9 +64,12 @@ def test_workers_share_a_study_in_a_database(
     status = nnlab("sweep", "status", path, *storage, "--json").json
     assert status["finished"]
     assert status["runs"]["done"] + status["runs"]["pruned"] == 8
-    stored = optuna.load_study(storage=postgresql, study_name="tpe")
-    assert sorted(trial.number for trial in stored.trials) == list(range(8))
-    assert all(trial.state.is_finished() for trial in stored.trials)
+    storage_of_optuna = optuna.storages.RDBStorage(postgresql)
+    stored = optuna.load_study(storage=storage_of_optuna, study_name="tpe").trials
+    storage_of_optuna.remove_session()
+    storage_of_optuna.engine.dispose()
+    assert sorted(trial.number for trial in stored) == list(range(8))
+    assert all(trial.state.is_finished() for trial in stored)
     without = nnlab("sweep", "status", path)
     assert without.code == 2
     assert len(without.stderr.strip().splitlines()) == 1
