@@ -169,8 +169,8 @@ def command(
         if ledger is not None:
             check_ledger(metric, ledger, len(test[1]))
         with SearchProgress() as progress:
-            folds = file.split("train").folds
-            result = baseline(train, test, len(file.classes), settings, progress, folds, ranks)
+            given = file.split("train").folds
+            result = baseline(train, test, len(file.classes), settings, progress, given, ranks)
         if not ranks.speaks:
             ranks.together = True
             return
