@@ -7,8 +7,10 @@ the SIGUSR1 of a batch system would end the process without a word.
 import os
 import signal
 import sys
-from collections.abc import Sequence
-from types import FrameType
+
+TYPE_CHECKING = False  # typing takes milliseconds
+if TYPE_CHECKING:
+    from types import FrameType
 
 EXIT_INTERRUPTED = 130
 # What `train` answers with a checkpoint; see `nnlab.cli.signals`.
@@ -20,7 +22,7 @@ SWEEPING = (("sweep", "run"), ("sweep", "work"))
 arrived: list[int] = []
 
 
-def listen(arguments: Sequence[str]) -> None:
+def listen(arguments: list[str]) -> None:
     """Answer signals until the command itself does.
 
     Args:
@@ -54,11 +56,11 @@ def ready() -> None:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-def _note(number: int, frame: FrameType | None) -> None:  # noqa: ARG001
+def _note(number: int, frame: "FrameType | None") -> None:  # noqa: ARG001
     arrived.append(number)
 
 
-def _stop(number: int, frame: FrameType | None) -> None:  # noqa: ARG001
+def _stop(number: int, frame: "FrameType | None") -> None:  # noqa: ARG001
     line = "stopped by Ctrl-C; nothing was kept."
     if "--json" in sys.argv:
         os.write(1, f'{{"error": {{"code": {EXIT_INTERRUPTED}, "message": "{line}"}}}}\n'.encode())

@@ -4,12 +4,13 @@ The public names below are imported when they are first used, so that `import nn
 nothing and the BLAS kernel can still be chosen before NumPy is loaded.
 """
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
-
 from nnlab._version import __version__ as __version__
 
+# Written out, because the commands heed Ctrl-C only after these lines: typing takes milliseconds.
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from nnlab.datasets.datafile import open_data as open_data
     from nnlab.datasets.datafile import write_data as write_data
     from nnlab.errors import NnlabError as NnlabError
@@ -32,10 +33,12 @@ _PUBLIC: dict[str, str] = {
 }
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> "Any":
     """Import a public name from the module that defines it (PEP 562)."""
     if name not in _PUBLIC:
         raise AttributeError(f"module 'nnlab' has no attribute {name!r}")
+    from importlib import import_module
+
     from nnlab.machine import choose_blas_kernel
 
     choose_blas_kernel()
