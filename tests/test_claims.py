@@ -265,6 +265,24 @@ def test_a_link_whose_success_was_lost_on_the_way_counts(path, monkeypatch):
         held.check()
 
 
+def test_who_comes_late_to_a_stale_claim_gets_nothing(path, monkeypatch):
+    leave_claim(path, age=400)
+    write, winners = claims._write_new, []
+
+    def late(place, content):
+        if place.name.endswith(".heir.tmp") and not winners:
+            monkeypatch.setattr(claims, "_write_new", write)
+            winners.append(claim(path, "train"))
+        write(place, content)
+
+    monkeypatch.setattr(claims, "_write_new", late)
+    monkeypatch.setattr(claims, "_sweep", lambda *_: None)  # which would stop it as well
+    with pytest.raises(BusyError):
+        claim(path, "train")
+    winners[0].check()
+    winners[0].release()
+
+
 def test_a_brief_claim_is_waited_for(path, monkeypatch):
     first = claim(path, "eval", brief=True)
     naps = []
