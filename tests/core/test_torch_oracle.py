@@ -22,6 +22,7 @@ from nnlab.core.optimizers import OPTIMIZERS
 from nnlab.core.penalties import Penalty
 from nnlab.core.schedules import SCHEDULES, Schedule
 from nnlab.core.update import Update
+from nnlab.randomness import generator
 
 torch = pytest.importorskip("torch", reason="the oracle is not installed: pip install .[oracle]")
 pytestmark = pytest.mark.oracle
@@ -97,6 +98,9 @@ class Case:
     penalty: Penalty = field(default_factory=Penalty)
     weight_decay: float = 0.0
     clip: float | None = None
+    dropout: float = 0.0
+    max_norm: float | None = None
+    averaging: float = 0.0
     optimizer: str = "momentum"
     schedule: str = "constant"
     warmup_epochs: float = 0.0
@@ -116,7 +120,7 @@ def batches():
 
 def first_network(case: Case) -> Network:
     architecture = Architecture(
-        INPUTS, CLASSES, case.hidden, case.activation, case.normalization, initializer="he_normal"
+        INPUTS, CLASSES, case.hidden, case.activation, case.normalization, case.dropout, "he_normal"
     )
     network = Network(build("mlp", architecture), seed=3, dtype=np.float64)
     # No parameter may begin where another would do as well: not at 0, not at 1.
@@ -124,9 +128,25 @@ def first_network(case: Case) -> Network:
     return network
 
 
+class SameMask(torch.nn.Module):
+    """Inverted dropout with the masks that nnlab draws for this layer, step by step."""
+
+    def __init__(self, seed: int, index: int, rate: float) -> None:
+        super().__init__()
+        self.seed, self.index, self.rate, self.step = seed, index, rate, -1
+
+    def forward(self, x: Any) -> Any:
+        if not self.training:
+            return x
+        self.step += 1
+        draws = generator(self.seed, "dropout", self.index, 0, self.step)
+        kept = draws.random(tuple(x.shape), np.float32) >= self.rate
+        return x * torch.from_numpy(kept / (1 - self.rate))
+
+
 def torch_twin(network: Network) -> Any:
     modules = []
-    for layer in network.layers:
+    for index, layer in enumerate(network.layers):
         if layer.kind == "linear":
             module = torch.nn.Linear(layer.inputs, layer.outputs, dtype=torch.float64)
             values = (layer.params["W"].T, layer.params["b"])
@@ -134,7 +154,12 @@ def torch_twin(network: Network) -> Any:
             module = TORCH_NORMALIZATIONS[layer.kind](layer.inputs, dtype=torch.float64)
             values = (layer.params["gain"], layer.params["bias"])
         else:
-            modules.append(TORCH_ACTIVATIONS[layer.kind]())
+            is_dropout = layer.kind == "dropout"
+            modules.append(
+                SameMask(network.seed, index, layer.rate)
+                if is_dropout
+                else TORCH_ACTIVATIONS[layer.kind]()
+            )
             continue
         with torch.no_grad():
             module.weight.copy_(torch.from_numpy(values[0].copy()))
@@ -143,13 +168,15 @@ def torch_twin(network: Network) -> Any:
     return torch.nn.Sequential(*modules)
 
 
-def train_nnlab(case: Case, network: Network, schedule: Schedule) -> list[float]:
+def train_nnlab(case: Case, network: Network, schedule: Schedule) -> tuple[list[float], Any]:
     update = Update(
         network,
         OPTIMIZERS[case.optimizer](),
         case.penalty,
         weight_decay=case.weight_decay,
         clip=case.clip,
+        max_norm=case.max_norm,
+        averaging=case.averaging,
     )
     losses = []
     for step, (x, labels, partners, share) in enumerate(batches()):
@@ -162,10 +189,10 @@ def train_nnlab(case: Case, network: Network, schedule: Schedule) -> list[float]
         losses.append(loss)
         if (step + 1) % STEPS_PER_EPOCH == 0:
             schedule.losses.append(LOSSES_SEEN[step // STEPS_PER_EPOCH])
-    return losses
+    return losses, update.average
 
 
-def train_torch(case: Case, twin: Any, schedule: Schedule) -> list[float]:
+def train_torch(case: Case, twin: Any, schedule: Schedule) -> tuple[list[float], Any]:
     weights = [module.weight for module in twin if isinstance(module, torch.nn.Linear)]
     others = [p for p in twin.parameters() if not any(p is w for w in weights)]
     groups = [{"params": weights}, {"params": others}]
@@ -177,6 +204,14 @@ def train_torch(case: Case, twin: Any, schedule: Schedule) -> list[float]:
         rising = SCHEDULERS.LinearLR(optimizer, 1 / schedule.warmup, 1.0, schedule.warmup - 1)
         scheduler = SCHEDULERS.SequentialLR(optimizer, [rising, scheduler], [schedule.warmup])
     criterion = torch_loss(case.loss)
+    averaged = torch.optim.swa_utils.AveragedModel(
+        twin,
+        avg_fn=lambda average, value, step: (
+            average
+            + (1 - min(case.averaging, (1 + int(step)) / (10 + int(step)))) * (value - average)
+        ),
+    )
+    averaged.update_parameters(twin)  # the first call copies
     losses = []
     for step, batch in enumerate(batches()):
         x, labels, partners, share = map(torch.from_numpy, batch)
@@ -199,13 +234,19 @@ def train_torch(case: Case, twin: Any, schedule: Schedule) -> list[float]:
             for parameter in twin.parameters():
                 parameter.grad *= min(1.0, case.clip / float(norm))
         optimizer.step()
+        if case.max_norm is not None:
+            # By hand: renorm adds 1e-7 to the norm before it divides.
+            with torch.no_grad():
+                for weight in weights:
+                    weight *= torch.clamp(case.max_norm / weight.norm(dim=1, keepdim=True), max=1)
+        averaged.update_parameters(twin)
         losses.append(float(loss.detach()))
         if case.schedule == "plateau":
             if (step + 1) % STEPS_PER_EPOCH == 0:
                 scheduler.step(LOSSES_SEEN[step // STEPS_PER_EPOCH])
         elif step + 1 < STEPS:
             scheduler.step()
-    return losses
+    return losses, averaged.module
 
 
 def agree(ours: Any, theirs: Any, relative: float = 1e-9) -> None:
@@ -228,10 +269,14 @@ def check(case: Case) -> None:
     network = first_network(case)
     twin = torch_twin(network)
     before = network.theta.copy()
-    losses = train_nnlab(case, network, schedule)
-    theirs = train_torch(case, twin, schedule)
+    losses, average = train_nnlab(case, network, schedule)
+    theirs, averaged = train_torch(case, twin, schedule)
     agree(losses, theirs)
     assert not np.allclose(network.theta, before, rtol=0.01)
+    if average is not None:
+        assert not np.allclose(network.theta, average, rtol=0.01)
+        network.theta[...] = average
+        twin = averaged
     twin.eval()
     for layer, module in zip(network.layers, twin, strict=True):
         for name, value in layer.params.items():
@@ -270,6 +315,22 @@ def test_decoupled_weight_decay():
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
 def test_clipped_gradients(optimizer):
     check(Case(optimizer=optimizer, clip=0.5, penalty=Penalty(l2=0.01)))
+
+
+@pytest.mark.parametrize("optimizer", ["momentum", "adam"])
+def test_dropout(optimizer):
+    check(Case(dropout=0.4, optimizer=optimizer))
+
+
+@pytest.mark.parametrize("optimizer", ["momentum", "adam"])
+@pytest.mark.parametrize("averaging", [0.0, 0.95])
+def test_bounded_norms(optimizer, averaging):
+    check(Case(max_norm=1.5, optimizer=optimizer, averaging=averaging))
+
+
+@pytest.mark.parametrize("averaging", [0.5, 0.95, 0.999])
+def test_averaged_weights(averaging):
+    check(Case(averaging=averaging, penalty=Penalty(l2=0.01), optimizer="adam"))
 
 
 @pytest.mark.parametrize("activation", ACTIVATIONS)
