@@ -198,7 +198,7 @@ def _rendered_how(decoded: Decoded, options: PreprocessOptions) -> list[str]:
     """Return a line about each thing that was done to the pictures."""
     steps = []
     if decoded.unreadable:
-        steps.append(f"{len(decoded.unreadable):,} unreadable images were left out")
+        steps.append(f"unreadable images were left out: {len(decoded.unreadable):,}")
     if options.gray:
         steps.append("colours became grey by the luma of ITU-R 601")
     if options.size is not None:
@@ -235,8 +235,8 @@ def _leave_out(copies: Sequence[Copy], decoded: Decoded) -> list[str]:
         stay = np.delete(np.arange(len(part.labels)), [copy.row for copy in gone])
         same = sum(copy.bits is None for copy in gone)
         steps.append(
-            f"{same:,} equal and {len(gone) - same:,} nearly equal images of {split} were left "
-            f"out; {len(stay):,} stay"
+            f"repeated images of {split} were left out: {same:,} equal, {len(gone) - same:,} "
+            f"nearly equal; {len(stay):,} stay"
         )
         if len(stay):
             decoded.splits[split] = part.take(stay)

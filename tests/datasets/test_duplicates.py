@@ -95,6 +95,6 @@ def test_what_is_left_out_is_told_with_its_reason(fashion, tmp_path, dedup, left
         assert reasons["train/b/0.png"] == "the same as train/a/0.png"
         assert reasons["train/b/1.png"] == "the same as test/a/0.png, which is in test"
         assert summary.duplicates.across == {"train/test": 0}
-        assert any("equal images of train were left out" in step for step in summary.steps)
+        assert any("repeated images of train were left out" in step for step in summary.steps)
     if dedup == "near":
         assert reasons["train/a/1.png"].startswith("nearly the same (")
