@@ -48,6 +48,7 @@ PAGES = (
 FASHION = Path("/usr/share/datasets/fashion-mnist")
 IMAGES, IMAGES_SMALL = 12_000, 1_500
 LINKS = re.compile(r'href="([\w-]+)\.md"')
+BETWEEN_CHINESE = re.compile(r"(?<=[\u3000-\u9fff\uff00-\uffef])\n(?=[\u3000-\u9fff\uff00-\uffef])")
 PICTURES = (
     re.compile(r'<svg\b[^>]*?aria-label="([^"]*)"[^>]*>.*?</svg>', re.DOTALL),
     re.compile(r'<img\b[^>]*?alt="([^"]*)"[^>]*>'),
@@ -137,7 +138,8 @@ def _figure(line: str) -> str:
 
 def _render(builder: Builder, source: Path, language: str, made_by: str) -> str:
     markdown = MarkdownIt("commonmark").enable("table")
-    tokens = markdown.parse(source.read_text("utf-8"))
+    # Chinese is written without spaces; a line of the source ends anywhere.
+    tokens = markdown.parse(BETWEEN_CHINESE.sub("", source.read_text("utf-8")))
     title = next(t.content for t in tokens if t.type == "inline")
     for token in tokens:
         if token.type == "fence":

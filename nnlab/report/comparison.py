@@ -9,7 +9,7 @@ import numpy as np
 
 from nnlab import pages
 from nnlab.pages import SERIES, number, percent
-from nnlab.pages.charts import FAINT
+from nnlab.pages.charts import FAINT, HEIGHT
 from nnlab.report.curves import (
     DASHES,
     FEW,
@@ -146,7 +146,9 @@ def _curves(
     if not curves:
         return None
     ends = "; ".join(f"{name} ends at {written(curve.y[-1])}" for name, curve in curves.items())
-    with pages.chart(f"{title}, over the epochs: {ends}.") as chart:
+    # A longer legend must not squeeze the curves.
+    height = HEIGHT + 18 * max(0, (len(curves) - 1) // 2)
+    with pages.chart(f"{title}, over the epochs: {ends}.", height=height) as chart:
         axes = chart.axes(title=title)
         epochs_axis(axes)
         for index, name in enumerate(runs):
@@ -200,9 +202,16 @@ def _best(named: Mapping[str, Run]) -> Finding | None:
             "These runs were trained on different data: their accuracies are not of one contest."
         )
     ranked = sorted(known, key=known.__getitem__, reverse=True)
+    first, second = (percent(known[name]) for name in ranked[:2])
+    if known[ranked[0]] == known[ranked[1]]:
+        best = f"Best on the validation images are {ranked[0]} and {ranked[1]}, with {first} each."
+    else:
+        best = (
+            f"Best on the validation images is {ranked[0]} with {first}, before {ranked[1]} with "
+            f"{second}."
+        )
     return Finding(
-        f"Best on the validation images is {ranked[0]} with {percent(known[ranked[0]])}, before "
-        f"{ranked[1]} with {percent(known[ranked[1]])}. Whether such a difference is more than "
+        f"{best} Whether such a difference is more than "
         "chance, nnlab eval RUN --against RUN2 tests on images that chose nothing."
     )
 
