@@ -127,7 +127,7 @@ def _library_of_mpich():
     return str(next(file.locate() for file in files if file.name == "libmpi.so.12").parent)
 
 
-def test_a_run_that_is_preempted_three_times_ends_like_an_undisturbed_one(
+def test_a_run_that_is_preempted_three_times_and_requeued_ends_like_an_undisturbed_one(
     slurm, sbatch, nnlab, fashion_file, tmp_path
 ):
     settings = ("--model", "mlp", "--hidden", 32, "--dropout", 0.2, "--epochs", 1500,
@@ -142,11 +142,15 @@ def test_a_run_that_is_preempted_three_times_ends_like_an_undisturbed_one(
         urgent = sbatch("-p", "urgent", "--exclusive", "--nodelist=n1", "--wrap", "sleep 1")
         slurm.wait(urgent, 60)
         wait_until(lambda count=restarts: slurm.restarts(job) >= count or slurm.ended(job), 60)
+    wait_until(lambda: slurm.state(job) == "RUNNING")
+    time.sleep(1.5)
+    subprocess.run(["scontrol", "requeue", job], env=sbatch.environment, check=True)
+    wait_until(lambda: slurm.restarts(job) == 4, 60)
     slurm.wait(job, 300)
     log = (tmp_path / "train.log").read_text()
     assert slurm.state(job) == "COMPLETED", log
-    assert slurm.restarts(job) == 3, log
-    assert log.count("stopped by SIGTERM") == 3
+    assert slurm.restarts(job) == 4, log
+    assert log.count("stopped by SIGTERM") == 4
     undisturbed = tmp_path / "whole.h5"
     assert nnlab("train", fashion_file, "-o", undisturbed, *settings, timeout=300).code == 0
     same_weights(run, undisturbed)
