@@ -22,7 +22,7 @@ PAGE = b"<!DOCTYPE html>\n<html><head><title>Welcome to our guest network</title
 # An endless body ends here after all: nobody must be able to fill a disk.
 ENDLESS_BYTES = 256 * 2**20
 # How long a stalled answer holds its connection; longer than any time-out of the tests.
-STALL_SECONDS = 20.0
+STALL_SECONDS = 30.0
 
 # Faults that pass: a client that tries again gets the file.
 PASSING = (

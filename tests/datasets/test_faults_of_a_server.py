@@ -33,7 +33,8 @@ mirrors = [{mirrors}]
 """
 LABELS = "t10k-labels-idx1-ubyte.gz"
 IMAGES = "t10k-images-idx3-ubyte.gz"
-TIMEOUT = 0.5
+# Long enough for a machine on which much else is going on.
+TIMEOUT = 1.0
 SCHEDULES = int(os.environ.get("NNLAB_SCHEDULES", "40"))
 QUICK = 4
 # Faults that are over only when their time is.
@@ -72,7 +73,7 @@ def download(tmp_path, capsys):
 
     def run(root="root"):
         arguments = ["download", "wardrobe", "--root", str(tmp_path / root), "--json"]
-        options = ["--timeout", str(TIMEOUT), "--tries", "4", "--retry-wait", "0.01"]
+        options = ["--timeout", str(TIMEOUT), "--tries", "6", "--retry-wait", "0.01"]
         code = main([*arguments, *options])
         shown = capsys.readouterr()
         return code, shown.out, shown.err
@@ -236,7 +237,7 @@ def schedule(seed):
             faults = [(rng.choice(PASSING), rng.randrange(10)) for _ in range(count)]
             kind = rng.choice(rng.choice([HARMLESS, HARMLESS, FATAL]))
             plans[mirror, name] = [*faults, (kind, rng.randrange(10))]
-            # Twice wrong is wrong; and four tries are all there are.
+            # Twice wrong is wrong; and tries may be lost to a slow machine.
             wrong = sum(item in {"wrong_bytes_once", "other_version"} for item, _ in faults)
             healthy = healthy or (kind in HARMLESS and count <= 2 and wrong == 0)
         fine = fine and healthy
