@@ -19,14 +19,14 @@ unlike PyTorch's, it leaves biases and gains alone.
 """
 
 from collections.abc import Sequence
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 
 from nnlab.core.layer import Array
 
 State = Sequence[Array]
-Numbers = Sequence[Any]
+Numbers = Array
 
 
 class Optimizer:
