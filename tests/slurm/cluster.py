@@ -69,13 +69,15 @@ class Cluster:
 
     Args:
         folder: for everything that it writes; its path is short, because sockets lie there.
+        more: further lines of the configuration, such as ``RequeueExit=75``.
 
     Attributes:
         environment: in which `sbatch` and its kin find this cluster.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, more: str = "") -> None:
         self.folder = folder
+        self.more = more
         self.environment = {**os.environ, "SLURM_CONF": str(folder / "slurm.conf")}
         self._started: list[Path] = []
 
@@ -93,7 +95,7 @@ class Cluster:
                 f"NodeName={node} NodeHostname={socket.gethostname().partition('.')[0]} "
                 f"NodeAddr=127.0.0.1 Port={port + number} CPUs=4 RealMemory=1500 State=UNKNOWN\n"
             )
-        (self.folder / "slurm.conf").write_text(text)
+        (self.folder / "slurm.conf").write_text(f"{text}{self.more}\n")
         key = self.folder / "munge.key"
         key.write_bytes(os.urandom(128))
         key.chmod(0o600)
@@ -119,6 +121,10 @@ class Cluster:
             if pid and str(self.folder) in _command_line(pid):
                 os.kill(pid, signal.SIGTERM)
                 self._until(lambda pid=pid: not _command_line(pid), 10, or_else=False)
+
+    def lose(self, node: str) -> None:
+        """Kill the daemon of a node; the jobs that it started go on, unwatched."""
+        os.kill(int((self.folder / f"{node}.pid").read_text()), signal.SIGKILL)
 
     def show(self, job: str) -> list[dict[str, str]]:
         """Return what is known of a job, of each task of an array."""

@@ -5,6 +5,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -13,22 +14,36 @@ from cluster import NEEDED, Cluster
 from PIL import Image
 
 
-@pytest.fixture(scope="session")
-def slurm():
-    """A SLURM with two nodes on this machine."""
+@contextmanager
+def running(more=""):
+    """A SLURM with two nodes on this machine; `more` goes to its configuration."""
     missing = [name for name in NEEDED if shutil.which(name) is None]
     if missing or os.geteuid() != 0:
         pytest.skip(f"needs root and SLURM (apt-get install munge slurmctld slurmd): {missing}")
     # A socket's path has at most 107 characters.
     folder = Path(tempfile.mkdtemp(prefix="slurm-"))
     folder.chmod(0o755)
-    cluster = Cluster(folder)
+    cluster = Cluster(folder, more)
     try:
         cluster.start()
         yield cluster
     finally:
         cluster.stop()
         shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def slurm():
+    """A SLURM for all tests."""
+    with running() as cluster:
+        yield cluster
+
+
+@pytest.fixture
+def another_slurm():
+    """Start a SLURM of one's own: `another_slurm("RequeueExit=75")`."""
+    with ExitStack() as stack:
+        yield lambda more="": stack.enter_context(running(more))
 
 
 @pytest.fixture
