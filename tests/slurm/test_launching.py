@@ -165,22 +165,6 @@ def test_a_job_that_is_put_back_into_the_queue_goes_on(slurm, fashion_file, tmp_
     alike(job)
 
 
-def test_a_job_that_makes_room_for_an_urgent_one_goes_on(slurm, fashion_file, tmp_path, alike):
-    job = Job(slurm, "exec", fashion_file, tmp_path, options=["--nodelist=n1", "--exclusive"])
-    job.until_it_trains()
-    urgent = [
-        "--partition=urgent",
-        "--nodelist=n1",
-        "--exclusive",
-        "--time=1",
-        "--output=/dev/null",
-    ]
-    subprocess.run(["sbatch", *urgent, "--wrap=sleep 1"], check=True, env=slurm.environment)
-    job.wait_for("stopped by SIGTERM")
-    job.ends_well(restarts=1)
-    alike(job)
-
-
 def test_a_script_that_forwards_signals_requeues_itself(slurm, fashion_file, tmp_path, alike):
     # What --signal=B:USR1@60 sends a minute before the end, sent by hand.
     job = Job(slurm, "requeue", fashion_file, tmp_path)
