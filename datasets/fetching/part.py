@@ -116,8 +116,8 @@ class Part:
         """Give the file its name; it is on the disk before."""
         os.truncate(self.path, self.size)  # frees what was reserved and not needed
         sync(self.path)
+        _notes_file(self.path).unlink(missing_ok=True)  # nothing stays behind the last step
         os.replace(self.path, self.target)
-        _remove(self.path)
         with suppress(OSError):
             sync(self.target.parent)
 
@@ -157,11 +157,11 @@ def _escaped(name: str) -> str:
 
 
 def _left_by(target: Path, kind: str) -> list[Path]:
-    return [
-        path
-        for path in target.parent.glob(f".{_escaped(target.name)}.????????.{kind}")
-        if path.is_file() and not path.is_symlink()
-    ]
+    try:
+        found = list(target.parent.glob(f".{_escaped(target.name)}.????????.{kind}"))
+    except OSError:  # what cannot be listed cannot be gone on from
+        return []
+    return [path for path in found if path.is_file() and not path.is_symlink()]
 
 
 def _notes_file(path: Path) -> Path:
