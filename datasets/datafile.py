@@ -157,7 +157,8 @@ def open_data(path: str | Path) -> Iterator[DataFile]:
         FileFormatError: it is damaged, foreign, of a newer version, or contradicts itself.
     """
     path = Path(path)
-    with open_checked(path, "data", FORMAT_VERSION) as file, reading(path, "data file"):
+    # HDF5 may also find fault with closing the file.
+    with reading(path, "data file"), open_checked(path, "data", FORMAT_VERSION) as file:
         data = _read(file, path)
     yield data
 

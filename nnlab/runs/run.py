@@ -233,7 +233,25 @@ def _read_metrics(group: h5py.Group) -> Metrics:
         for name, kind in TABLES.items()
         if name in group
     }
-    return Metrics(n=int(record["n"]), **numbers, **arrays, **tables)  # type: ignore[arg-type]
+    metrics = Metrics(n=int(record["n"]), **numbers, **arrays, **tables)  # type: ignore[arg-type]
+    _check_metrics(metrics)
+    return metrics
+
+
+def _check_metrics(metrics: Metrics) -> None:
+    """Raise `ValueError` if a measurement contradicts itself: whoever shows it relies on it."""
+    matrix, mistakes = metrics.confusion_matrix, metrics.mistakes
+    count = len(metrics.support)
+    if matrix.shape != (count, count) or (matrix.sum(axis=1) != metrics.support).any():
+        raise ValueError("the confusion matrix does not belong to the classes")
+    if mistakes is None:
+        return
+    columns = [mistakes.index, mistakes.label, mistakes.predicted, mistakes.probability]
+    if len({column.shape for column in columns}) > 1 or (mistakes.index < 0).any():
+        raise ValueError("the mistakes are not a table")
+    for classes in (mistakes.label, mistakes.predicted):
+        if ((classes < 0) | (classes >= count)).any():
+            raise ValueError("a mistake is of no class")
 
 
 def _free(path: str) -> str:

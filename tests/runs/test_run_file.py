@@ -11,7 +11,7 @@ import h5py
 import numpy as np
 import pytest
 
-from nnlab.errors import InputError
+from nnlab.errors import FileFormatError, InputError
 from nnlab.runs import Run, open_run
 
 
@@ -186,6 +186,23 @@ def test_sixty_megabytes_are_saved_in_half_a_second(tmp_path):
         run.save(tmp_path / "run.h5")
         seconds.append(time.perf_counter() - begun)
     assert min(seconds) < 0.5
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda found: found.mistakes.label.fill(10),
+        lambda found: found.mistakes.predicted.fill(-1),
+        lambda found: found.mistakes.index.fill(-1),
+        lambda found: found.confusion_matrix.fill(1),
+    ],
+)
+def test_an_evaluation_that_contradicts_itself_is_refused(make_run, tmp_path, change):
+    run = make_run()
+    change(run.evaluations["digits", "test"])
+    run.save(tmp_path / "run.h5")
+    with pytest.raises(FileFormatError, match="is damaged"):
+        open_run(tmp_path / "run.h5")
 
 
 def test_a_folder_is_not_a_run(tmp_path):
