@@ -26,7 +26,7 @@ def test_what_it_says_is_what_the_run_has(fashion_file, tmp_path, capsys, monkey
     assert said["validation_images"] == run.config["validation_images"]
     assert said["checkpoint_bytes"] == pytest.approx(os.path.getsize("run.h5"), rel=0.1)
     assert said["memory_bytes"] > 3 * 4 * said["parameters"]
-    assert said["epoch_seconds"] == pytest.approx(18 * said["step_seconds"], rel=3)
+    assert said["epoch_seconds"] >= 18 * said["step_seconds"]  # and the validation
     assert said["seconds"] > 4 * 18 * said["step_seconds"]
 
 
