@@ -10,6 +10,7 @@ size beyond what is stored.
 import contextlib
 import errno
 import os
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -110,16 +111,23 @@ def reading(path: Path, what: str) -> Iterator[None]:
         yield
     except InputError:
         raise
-    except OSError as error:
-        if error.errno in REFUSED:
-            reason = os.strerror(error.errno).lower()
-            raise InputError(f"{path} cannot be read: {reason}.") from error
-        raise FileFormatError(f"{path} is damaged or not an nnlab {what}.") from error
     except (
-        RuntimeError, KeyError, ValueError, TypeError, IndexError, AttributeError,
+        OSError, RuntimeError, KeyError, ValueError, TypeError, IndexError, AttributeError,
         OverflowError, MemoryError, RecursionError, EOFError,
     ) as error:  # fmt: skip
+        number = _system_error(error)
+        if number in REFUSED:
+            raise InputError(f"{path} cannot be read: {os.strerror(number).lower()}.") from error
         raise FileFormatError(f"{path} is damaged or not an nnlab {what}.") from error
+
+
+def _system_error(error: Exception) -> int:
+    """Return the number of the system's error behind one of HDF5's; 0 where there is none."""
+    if isinstance(error, OSError):
+        return error.errno or 0
+    # What fails while a file is closed comes as a text alone.
+    found = re.search(r"errno = (\d{1,4})\b", str(error))
+    return int(found[1]) if found and isinstance(error, RuntimeError) else 0
 
 
 def open_checked(path: Path, kind: str, version: int) -> h5py.File:
