@@ -11,6 +11,7 @@ Threads = Annotated[
     int | None,
     typer.Option(
         min=1,
+        max=4096,
         help="Compute with so many threads. \\[default: what the process may use]",
         rich_help_panel=GENERAL,
     ),
