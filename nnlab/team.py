@@ -89,7 +89,9 @@ def shared(task: Any) -> Any:
     """Make ``run(team, parts, arguments)`` of a compiled ``task(part, parts, *arguments)``.
 
     `run` is for compiled functions. It does every part on the threads of the team and returns
-    when all are done. `team` is an address, 0 to do without; tasks must not raise.
+    when all are done. `team` is an address, 0 to do without; tasks must not raise. All jobs of a
+    team are cut into the same number of parts: a helper that is late reads the number of a job
+    that may be over.
     """
 
     @intrinsic

@@ -1,13 +1,14 @@
 """The three products of a linear layer, cut into parts for a team.
 
-    forward          y = x W + b        by rows of y, so that a thread's images stay in its cache
+    forward          y = x W + b        by rows or columns of y
     weight_gradient  dW = x^T dy        by rows of dW
                      db = sum of dy     by columns
-    input_gradient   dx = dy W^T        by rows of dx
+    input_gradient   dx = dy W^T        by rows or columns of dx
 
-A part of a product is one call of the BLAS. Where there are more threads than rows enough to keep
-them busy, y and dx are cut by columns too. All arrays are contiguous and of one type; `gemm` and
-`wide` are those of `nnlab.core.blas`.
+A part of a product is one call of the BLAS, which first copies what it multiplies into an order of
+its own. A cut by rows makes every thread copy all of W, one by columns all of x: y and dx are cut
+so that less is copied twice, and both ways where there are more threads than one way has work for.
+All arrays are contiguous and of one type; `gemm` and `wide` are those of `nnlab.core.blas`.
 """
 
 from typing import Any
@@ -18,8 +19,8 @@ from nnlab.team import shared
 
 Array = Any
 
-# With fewer rows in a part the BLAS would spend its time on copying W.
-ROWS = 32
+# With fewer rows in a part the BLAS would spend its time on copying W, with fewer columns on x.
+LEAST = 32
 # Columns are cut where a vector of the processor begins.
 VECTOR = 16
 
@@ -44,15 +45,17 @@ def _cut(number: int, part: int, parts: int, unit: int) -> int:
 
 
 @compiled
-def _rectangle(part: int, parts: int, rows: int, columns: int) -> Any:
-    """Return a part's (top, bottom, left, right) of an array."""
-    stretches = max(1, min(parts, rows // ROWS))
+def _rectangle(part: int, parts: int, rows: int, columns: int, inner: int) -> Any:
+    """Return a part's (top, bottom, left, right) of a product with sums of `inner` terms."""
+    # W has as many columns as y, x as many rows; where sums are short, there is little to copy.
+    by_columns = columns >= rows and inner >= LEAST
+    stretches = max(1, min(parts, (columns if by_columns else rows) // LEAST))
     while parts % stretches:
         stretches -= 1
-    across = parts // stretches
+    across = stretches if by_columns else parts // stretches
     down, along = part // across, part % across
     return (
-        _cut(rows, down, stretches, 1), _cut(rows, down + 1, stretches, 1),
+        _cut(rows, down, parts // across, 1), _cut(rows, down + 1, parts // across, 1),
         _cut(columns, along, across, VECTOR), _cut(columns, along + 1, across, VECTOR),
     )  # fmt: skip
 
@@ -61,7 +64,7 @@ def _rectangle(part: int, parts: int, rows: int, columns: int) -> Any:
 def _forward_part(
     part: int, parts: int, gemm: int, wide: int, x: Array, w: Array, b: Array, y: Array
 ) -> None:
-    top, bottom, left, right = _rectangle(part, parts, y.shape[0], y.shape[1])
+    top, bottom, left, right = _rectangle(part, parts, y.shape[0], y.shape[1], w.shape[0])
     out = y[top:bottom, left:right]
     _multiply(gemm, wide, x[top:bottom], AS_IT_IS, w[:, left:right], AS_IT_IS, out)
     for i in range(top, bottom):
@@ -87,7 +90,7 @@ def _weight_gradient_part(
 def _input_gradient_part(
     part: int, parts: int, gemm: int, wide: int, dy: Array, w: Array, dx: Array
 ) -> None:
-    top, bottom, left, right = _rectangle(part, parts, dx.shape[0], dx.shape[1])
+    top, bottom, left, right = _rectangle(part, parts, dx.shape[0], dx.shape[1], w.shape[1])
     out = dx[top:bottom, left:right]
     _multiply(gemm, wide, dy[top:bottom], AS_IT_IS, w[left:right], TRANSPOSED, out)
 

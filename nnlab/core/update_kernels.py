@@ -22,7 +22,17 @@ WORTH_SHARING = 8192
 
 
 @compiled
-def sgd(theta: Array, grad: Array, state: Array, numbers: Array) -> None:  # noqa: ARG001
+def _vector(state: Array, slot: int, begin: int, theta: Array) -> Array:
+    """Return the numbers of a state vector that belong to a stretch of theta.
+
+    They are cut out one vector at a time: of a cut through all vectors Numba no longer knows that
+    each is contiguous, and the loops would take one number at a time.
+    """
+    return state[slot, begin : begin + theta.size]
+
+
+@compiled
+def sgd(theta: Array, grad: Array, state: Array, begin: int, numbers: Array) -> None:  # noqa: ARG001
     """Theta -= rate g."""
     rate = numbers[0]
     for i in range(theta.size):
@@ -30,9 +40,9 @@ def sgd(theta: Array, grad: Array, state: Array, numbers: Array) -> None:  # noq
 
 
 @compiled
-def momentum(theta: Array, grad: Array, state: Array, numbers: Array) -> None:
+def momentum(theta: Array, grad: Array, state: Array, begin: int, numbers: Array) -> None:
     """V = mu v + g; theta -= rate v."""
-    velocity, factor, rate = state[0], numbers[0], numbers[1]
+    velocity, factor, rate = _vector(state, 0, begin, theta), numbers[0], numbers[1]
     for i in range(theta.size):
         v = velocity[i] * factor + grad[i]
         velocity[i] = v
@@ -40,9 +50,9 @@ def momentum(theta: Array, grad: Array, state: Array, numbers: Array) -> None:
 
 
 @compiled
-def nesterov(theta: Array, grad: Array, state: Array, numbers: Array) -> None:
+def nesterov(theta: Array, grad: Array, state: Array, begin: int, numbers: Array) -> None:
     """V = mu v + g; theta -= rate (mu v + g)."""
-    velocity, factor, rate = state[0], numbers[0], numbers[1]
+    velocity, factor, rate = _vector(state, 0, begin, theta), numbers[0], numbers[1]
     for i in range(theta.size):
         g = grad[i]
         v = velocity[i] * factor + g
@@ -51,9 +61,9 @@ def nesterov(theta: Array, grad: Array, state: Array, numbers: Array) -> None:
 
 
 @compiled
-def adagrad(theta: Array, grad: Array, state: Array, numbers: Array) -> None:
+def adagrad(theta: Array, grad: Array, state: Array, begin: int, numbers: Array) -> None:
     """S += g^2; theta -= rate g / (sqrt(s) + eps)."""
-    squares, epsilon, rate = state[0], numbers[0], numbers[1]
+    squares, epsilon, rate = _vector(state, 0, begin, theta), numbers[0], numbers[1]
     for i in range(theta.size):
         g = grad[i]
         s = squares[i] + g * g
@@ -62,9 +72,10 @@ def adagrad(theta: Array, grad: Array, state: Array, numbers: Array) -> None:
 
 
 @compiled
-def rmsprop(theta: Array, grad: Array, state: Array, numbers: Array) -> None:
+def rmsprop(theta: Array, grad: Array, state: Array, begin: int, numbers: Array) -> None:
     """S = keep s + take g^2; theta -= rate g / (sqrt(s) + eps)."""
-    squares, keep, take, epsilon, rate = state[0], numbers[0], numbers[1], numbers[2], numbers[3]
+    squares = _vector(state, 0, begin, theta)
+    keep, take, epsilon, rate = numbers[0], numbers[1], numbers[2], numbers[3]
     for i in range(theta.size):
         g = grad[i]
         s = squares[i] * keep + g * g * take
@@ -73,9 +84,9 @@ def rmsprop(theta: Array, grad: Array, state: Array, numbers: Array) -> None:
 
 
 @compiled
-def adam(theta: Array, grad: Array, state: Array, numbers: Array) -> None:
+def adam(theta: Array, grad: Array, state: Array, begin: int, numbers: Array) -> None:
     """M and v, and theta -= scale m / (sqrt(v) inverse_root + eps)."""
-    first, second = state[0], state[1]
+    first, second = _vector(state, 0, begin, theta), _vector(state, 1, begin, theta)
     keep1, take1, keep2, take2 = numbers[0], numbers[1], numbers[2], numbers[3]
     inverse_root, epsilon, scale = numbers[4], numbers[5], numbers[6]
     for i in range(theta.size):
@@ -92,19 +103,21 @@ RULES = ("sgd", "momentum", "nesterov", "adagrad", "rmsprop", "adam")
 
 
 @compiled
-def _apply(rule: int, theta: Array, grad: Array, state: Array, numbers: Array) -> None:
+def _apply(
+    rule: int, theta: Array, grad: Array, state: Array, begin: int, numbers: Array
+) -> None:  # fmt: skip
     if rule == 0:
-        sgd(theta, grad, state, numbers)
+        sgd(theta, grad, state, begin, numbers)
     elif rule == 1:
-        momentum(theta, grad, state, numbers)
+        momentum(theta, grad, state, begin, numbers)
     elif rule == 2:
-        nesterov(theta, grad, state, numbers)
+        nesterov(theta, grad, state, begin, numbers)
     elif rule == 3:
-        adagrad(theta, grad, state, numbers)
+        adagrad(theta, grad, state, begin, numbers)
     elif rule == 4:
-        rmsprop(theta, grad, state, numbers)
+        rmsprop(theta, grad, state, begin, numbers)
     else:
-        adam(theta, grad, state, numbers)
+        adam(theta, grad, state, begin, numbers)
 
 
 @compiled
@@ -180,7 +193,7 @@ def _update_part(
             _scale(slopes, scale)
         if begin < penalized and shrink != 1:
             _scale(weights, shrink)
-        _apply(rule, weights, slopes, state[:, begin:end], numbers)
+        _apply(rule, weights, slopes, state, begin, numbers)
         if share != 0:
             _approach(average[begin:end], weights, share)
         begin = end
