@@ -88,6 +88,7 @@ def command(
         evaluation_record,
         parse_tops,
         store_evaluation,
+        warning_of_own_images,
     )
     from nnlab.predictions import check_name, write_predictions
     from nnlab.runs import open_run
@@ -124,6 +125,10 @@ def command(
     ranks.together = True
     if not ranks.speaks:
         return
+    for one in (loaded, other):
+        warning = "" if one is None else warning_of_own_images(one, origin["checksum"], split)
+        if warning:
+            out.warn(warning)
     if predictions is not None:
         write_predictions(predictions, answers, classes, **origin)
     measured = answers.metrics()

@@ -100,6 +100,27 @@ def data_of(run: Run) -> str:
     return str(run.config.get("data_path", ""))
 
 
+def warning_of_own_images(run: Run, checksum: str, split: str) -> str:
+    """Say that a run is asked about the very images it searches; empty where it is not.
+
+    Nearest neighbours find each of those at distance 0 and classify it right.
+
+    Args:
+        run: of any kind; a network may well be measured on its training images.
+        checksum: of the data file.
+        split: of the data file.
+    """
+    searched = run.spec.get("data")
+    if run.kind != "knn" or not isinstance(searched, dict):
+        return ""
+    if (searched.get("checksum"), searched.get("split", "train")) != (checksum, split):
+        return ""
+    return (
+        f"{run.path} searches the images of {split} themselves: each that it searches is its own "
+        "nearest neighbour, so the accuracy says little; other images tell more."
+    )
+
+
 def check_same_classes(run: Run, classes: Sequence[str], where: str) -> None:
     """Check that data has the classes of a run, in the same order.
 

@@ -91,6 +91,20 @@ def test_one_search_serves_metrics_and_predictions(fashion_file, tmp_path, monke
         assert "scores" not in file
 
 
+def test_neighbours_of_the_very_images_that_are_searched_are_warned_of(
+    nnlab, softmax_run, fashion_file, tmp_path
+):
+    knn = tmp_path / "knn.h5"
+    nnlab("knn-baseline", fashion_file, "--k", 1, "-o", knn)
+    own = nnlab("eval", knn, "--split", "train", "--json")
+    assert own.json["accuracy"] == 1
+    assert own.stderr.count("is its own nearest neighbour") == 1
+    against = nnlab("eval", softmax_run, "--split", "train", "--against", knn)
+    assert f"{knn} searches the images of train themselves" in against.stderr
+    for quiet in (nnlab("eval", knn), nnlab("eval", softmax_run, "--split", "train")):
+        assert "warning" not in quiet.stderr
+
+
 def test_more_of_the_best_classes_and_an_interval_can_be_asked_for(nnlab, softmax_run):
     wide = nnlab("eval", softmax_run, "--top", "1,3", "--confidence", 0.99, "--json").json
     assert wide["top_accuracy"]["1"] == wide["accuracy"] < wide["top_accuracy"]["3"]
