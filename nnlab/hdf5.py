@@ -262,6 +262,8 @@ def _check_group(group: h5py.Group, walk: _Walk, depth: int) -> None:
         )
     for name in group:
         where = f"{walk.path}: {group.name.rstrip('/')}/{name}"
+        if isinstance(name, bytes):  # h5py gives what is not UTF-8 as it is
+            raise FileFormatError(f"{where} has a name that is not text; refused.")
         if not isinstance(group.get(name, getlink=True), h5py.HardLink):
             raise FileFormatError(f"{where} links to another place; refused.")
         member = group[name]
@@ -285,10 +287,20 @@ def _check_attributes(member: h5py.Group | h5py.Dataset, where: str) -> None:
         raise FileFormatError(f"{where} has {number:,} attributes; refused.")
     for index in range(number):
         attribute = h5py.h5a.open(member.id, index=index)
+        if not _is_text(attribute.name):
+            raise FileFormatError(f"{where} has an attribute whose name is not text; refused.")
         kind = attribute.dtype
         plain = not kind.hasobject and kind.kind in "biufS" and attribute.shape is not None
         if not plain or attribute.get_storage_size() > MAX_ATTRIBUTE:
             raise FileFormatError(f"{where} has an attribute that is not plain; refused.")
+
+
+def _is_text(name: bytes) -> bool:
+    try:
+        name.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def _is_plain(dataset: h5py.Dataset) -> bool:

@@ -227,6 +227,16 @@ def long_attribute(file, folder):
     file.create_group("long", track_order=True).attrs["note"] = np.zeros(2**20)
 
 
+def name_that_is_no_text(file, folder):
+    """A data set whose name is not UTF-8."""
+    file[f"{_first(file, h5py.Group)}".encode() + b"/\xc9\xb8\xe8"] = np.zeros(4)
+
+
+def attribute_whose_name_is_no_text(file, folder):
+    """An attribute whose name is not UTF-8, which sorts with no other name."""
+    file[_first(file, h5py.Group)].attrs[b"tr\xc9\xb8\xe8"] = 1.0
+
+
 # Each is refused in any file.
 HARMS = {
     harm.__name__: harm
@@ -238,6 +248,7 @@ HARMS = {
         empty_attribute, circle, two_names, depth, breadth, crowd_of_attributes, named_type,
         petabytes, petabytes_in_chunks, more_than_numbers_can_count, many_claims, inflation,
         big_inflation, filter_of_somebody, scaled_filter, long_attribute,
+        name_that_is_no_text, attribute_whose_name_is_no_text,
     )
 }  # fmt: skip
 

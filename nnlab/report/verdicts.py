@@ -190,7 +190,7 @@ def updates(run: Run) -> Finding | None:
 def units(run: Run) -> Finding | None:
     """Judge dead and saturated units; None if they were not measured."""
     dead, off = layer_samples(run, "dead"), layer_samples(run, "saturated")
-    if not dead:
+    if not dead or not off:
         return None
     titles = layer_titles(run)
     worst_dead = max(dead, key=lambda name: dead[name][-1])

@@ -181,6 +181,7 @@ def open_run(path: Path) -> Run:
         for data, splits in file["evaluations"].items():
             for split, group in splits.items():
                 run.evaluations[_unquoted(data), _unquoted(split)] = _read_metrics(group)
+        _check_samples(run.history["sampled"])
         for member_path, member in _free_members(file):
             if isinstance(member, h5py.Dataset):
                 run.arrays[member_path] = member[()]
@@ -192,6 +193,12 @@ def open_run(path: Path) -> Run:
 def _series(file: h5py.File) -> Iterator[tuple[str, Any]]:
     for series in SERIES:
         yield series, file.get(f"history/{series}", {})
+
+
+def _check_samples(sampled: Mapping[str, NDArray[Any]]) -> None:
+    """Raise `ValueError` unless every sample has its step: whoever shows them relies on it."""
+    if sampled and {values.shape for values in sampled.values()} != {(len(sampled["step"]),)}:
+        raise ValueError("the samples are not a table")
 
 
 def _read_spec(group: h5py.Group) -> dict[str, Any]:

@@ -61,6 +61,8 @@ class TrainedNetwork:
                 run.spec["network"], dtype=dtype or run.config["dtype"], most=stored
             )
             load_network(network, run, prefix)
+            if not (np.isfinite(network.theta).all() and np.isfinite(network.running).all()):
+                raise ValueError("some of its weights are not finite numbers")
             loss = loss_from_spec(run.spec["loss"])
         except (KeyError, ValueError, TypeError, IndexError, AttributeError) as error:
             raise FileFormatError(

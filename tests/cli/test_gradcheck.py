@@ -1,6 +1,9 @@
 """`nnlab gradcheck`: a table a parameter, for a fresh model and for a run."""
 
+import numpy as np
 import pytest
+
+from nnlab.runs import open_run
 
 
 @pytest.mark.parametrize(
@@ -38,3 +41,16 @@ def test_wrong_use_is_one_line_and_2(nnlab, softmax_run):
         done = nnlab("gradcheck", *arguments)
         assert done.code == 2
         assert len(done.stderr.strip().splitlines()) == 1
+
+
+@pytest.mark.parametrize("command", ["gradcheck", "eval"])
+def test_weights_that_are_not_finite_are_refused(nnlab, softmax_run, tmp_path, command):
+    run = open_run(softmax_run)
+    for name in run.arrays:
+        if name.endswith("0_linear/b"):
+            run.arrays[name][3] = np.nan
+    run.save(tmp_path / "nan.h5")
+    done = nnlab(command, tmp_path / "nan.h5")
+    assert done.code == 2
+    (line,) = done.stderr.strip().splitlines()
+    assert "not finite" in line

@@ -94,9 +94,12 @@ def test_the_digest_finds_every_change_of_a_run_file(good, tmp_path, rng, whole,
 
 def check(answer, about, count):
     """Fail unless a command lived through it: a result or one line, in bounded memory."""
-    assert answer.code in {0, 2, 3}, f"{about}: {answer}"
+    # Huge weights are numbers, too: then rounding hides the differences that gradcheck measures.
+    verdict = about[0] == "gradcheck" and answer.code == 1 and "WRONG" in answer.stdout
+    assert answer.code in {0, 2, 3} or verdict, f"{about}: {answer}"
     assert "Traceback" not in answer.stderr, f"{about}: {answer}"
-    assert answer.stderr.count("nnlab: ") == (answer.code != 0), f"{about}: {answer}"
+    lines = int(answer.code != 0 and not verdict)
+    assert answer.stderr.count("nnlab: ") == lines, f"{about}: {answer}"
     assert answer.memory < MEMORY, f"{about}: {answer}"
     count(f"exit code {answer.code}")
     count.most("megabytes", answer.memory / 1e6)

@@ -185,6 +185,16 @@ def test_an_older_run_without_samples_is_reported(run_files, tmp_path):
     assert any(text.startswith("Gradient norm") for text in page.alternatives())
 
 
+@pytest.mark.parametrize("quantity", ["dead", "saturated", "slope", "update_ratio"])
+def test_a_run_that_lacks_one_of_the_sampled_quantities_is_reported(run_files, tmp_path, quantity):
+    run = open_run(run_files / "relu.h5")
+    sampled = run.history["sampled"]
+    for name in [name for name in sampled if name.startswith(quantity)]:
+        del sampled[name]
+    write_report(tmp_path / "part.html", [run], lambda _: NO_PICTURES)
+    assert (tmp_path / "part.html").exists()
+
+
 @pytest.mark.parametrize(
     ("progress", "text"),
     [

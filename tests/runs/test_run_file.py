@@ -205,6 +205,17 @@ def test_an_evaluation_that_contradicts_itself_is_refused(make_run, tmp_path, ch
         open_run(tmp_path / "run.h5")
 
 
+@pytest.mark.parametrize("steps", [None, np.arange(2), np.arange(9).reshape(3, 3), np.int64(3)])
+def test_samples_without_their_steps_are_refused(make_run, tmp_path, steps):
+    run = make_run()
+    run.history["sampled"] = {"update_ratio_0_linear": np.ones(3)}
+    if steps is not None:
+        run.history["sampled"]["step"] = steps
+    run.save(tmp_path / "run.h5")
+    with pytest.raises(FileFormatError, match="is damaged"):
+        open_run(tmp_path / "run.h5")
+
+
 def test_a_folder_is_not_a_run(tmp_path):
     with pytest.raises(InputError, match="is a folder"):
         open_run(tmp_path)
