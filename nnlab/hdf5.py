@@ -32,6 +32,8 @@ MAX_CLAIM = 64 * 2**20
 EXPANSION = 100
 # HDF5 itself keeps attributes below this size.
 MAX_ATTRIBUTE = 64 * 2**10
+# Bytes; Python has no longer one.
+LONGEST_FLOAT = 8
 # What says nothing about a file's content: permissions, disks and servers that fail, ...
 REFUSED = {
     errno.EACCES, errno.EPERM, errno.EIO, errno.ESTALE, errno.ENODEV, errno.ENXIO, errno.EMFILE,
@@ -291,6 +293,7 @@ def _check_attributes(member: h5py.Group | h5py.Dataset, where: str) -> None:
             raise FileFormatError(f"{where} has an attribute whose name is not text; refused.")
         kind = attribute.dtype
         plain = not kind.hasobject and kind.kind in "biufS" and attribute.shape is not None
+        plain = plain and (kind.kind != "f" or kind.itemsize <= LONGEST_FLOAT)
         if not plain or attribute.get_storage_size() > MAX_ATTRIBUTE:
             raise FileFormatError(f"{where} has an attribute that is not plain; refused.")
 

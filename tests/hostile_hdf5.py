@@ -237,6 +237,11 @@ def attribute_whose_name_is_no_text(file, folder):
     file[_first(file, h5py.Group)].attrs[b"tr\xc9\xb8\xe8"] = 1.0
 
 
+def attribute_beyond_double(file, folder):
+    """A number of more digits than Python's have."""
+    file[_first(file, h5py.Group)].attrs["long"] = np.longdouble(1) / 3
+
+
 # Each is refused in any file.
 HARMS = {
     harm.__name__: harm
@@ -249,6 +254,7 @@ HARMS = {
         petabytes, petabytes_in_chunks, more_than_numbers_can_count, many_claims, inflation,
         big_inflation, filter_of_somebody, scaled_filter, long_attribute,
         name_that_is_no_text, attribute_whose_name_is_no_text,
+        attribute_beyond_double,
     )
 }  # fmt: skip
 
