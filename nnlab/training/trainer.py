@@ -265,6 +265,8 @@ class Trainer:
     def _judge_epoch(self) -> None:
         counters = self.counters
         sampled = self.watch.history
+        if not sampled:  # a run of before there were samples goes on, and has not met one yet
+            return
         begun = counters.epoch * self.batches.steps
         count = max(FEWEST_SAMPLES, sum(step >= begun for step in sampled["step"]))
         steps = [int(step) for step in sampled["step"][-count:]]

@@ -8,6 +8,7 @@ import pytest
 from PIL import Image
 
 from nnlab.cli.main import main
+from nnlab.runs import container, open_run
 
 FILES = Path(__file__).parents[1] / "data" / "format-1"
 RUNS = ("softmax", "mlp", "stopped", "diverged", "knn")
@@ -61,6 +62,22 @@ def test_training_goes_on_from_a_checkpoint_of_the_middle_of_an_epoch(ask):
     assert record["epochs"] == 2
     assert record["train"]["loss"] == pytest.approx(2.2822754979133606, rel=1e-4)
     assert record["val"]["loss"] == pytest.approx(2.3328074912230172, rel=1e-4)
+
+
+def test_training_goes_on_from_a_run_without_samples(ask):
+    run = open_run(Path("softmax.h5"))
+
+    def fill(file):
+        run._fill(file)
+        del file["history/sampled"]
+
+    Path("softmax.h5").write_bytes(container.build(fill))
+    # None of the steps of the fourth epoch, 9 to 11, is sampled.
+    arguments = ("train", "--config", "softmax.h5", "--epochs", "4", "--resume")
+    record = ask(*arguments, "-o", "softmax.h5")
+    assert record["epochs"] == 4
+    assert open_run(Path("softmax.h5")).history["sampled"] == {}
+    ask("report", "softmax.h5", "-o", "report.html")
 
 
 def test_a_finished_run_is_finished_and_a_diverged_one_has_diverged(ask):
