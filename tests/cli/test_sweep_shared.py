@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ pytest.importorskip("optuna")
 import optuna
 
 from nnlab.errors import InputError
+from nnlab.runs import open_run
 from nnlab.sweep.folder import DataSource
 from nnlab.sweep.journal import open_journal
 from nnlab.sweep.opening import open_source
@@ -129,15 +131,43 @@ def test_a_storage_that_cannot_be_reached_is_one_line_without_its_password(study
     assert "secret" not in str(caught.value)
 
 
+def children_of(process):
+    """The processes that a process has started."""
+    text = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text()
+    return [int(pid) for pid in text.split()]
+
+
+def hold_its_training(worker, epochs):
+    """Hold the training of a worker when it has a checkpoint, of fewer than so many epochs.
+
+    Whoever is held cannot end meanwhile.
+    """
+    while worker.poll() is None:
+        time.sleep(0.01)
+        with suppress(ProcessLookupError, FileNotFoundError):  # it has ended in between
+            for pid in children_of(worker):
+                words = Path(f"/proc/{pid}/cmdline").read_bytes().decode().split("\0")
+                if "--output" not in words:
+                    continue
+                run = Path(words[words.index("--output") + 1])
+                if not run.exists():
+                    continue
+                os.kill(pid, signal.SIGSTOP)
+                if open_run(run).attributes["progress"]["epoch"] < epochs:
+                    return pid
+                os.kill(pid, signal.SIGCONT)
+    pytest.fail("the worker had no training that could be held")
+
+
 @pytest.mark.sweep
 def test_workers_share_a_tpe_search_and_one_that_is_killed_loses_nothing(nnlab, start_nnlab, study):
-    path = study(trials=6, epochs=20)
+    path = study(trials=6, epochs=60)
     folder = path.with_suffix(".sweep")
     workers = [start_nnlab("sweep", "work", path) for _ in range(2)]
-    while len(list(folder.glob("trial-*.h5"))) < 2:
-        time.sleep(0.01)
+    train = hold_its_training(workers[0], epochs=30)
     os.kill(workers[0].pid, signal.SIGKILL)
-    _, said = workers[1].communicate(timeout=120)
+    os.kill(train, signal.SIGCONT)
+    _, said = workers[1].communicate(timeout=300)
     assert workers[1].returncode == 0, said
     assert "goes on after" in said
     status = nnlab("sweep", "status", path, "--json").json
@@ -158,8 +188,7 @@ def test_a_worker_that_wakes_up_too_late_doubles_nothing(nnlab, start_nnlab, stu
     late = start_nnlab("sweep", "work", path)
     while not (folder / "trial-00000.h5").exists():
         time.sleep(0.01)
-    children = Path(f"/proc/{late.pid}/task/{late.pid}/children").read_text()
-    (train,) = map(int, children.split())
+    (train,) = children_of(late)
     for pid in (late.pid, train):
         os.kill(pid, signal.SIGSTOP)
     for claim in folder.glob("*.claim"):  # as if nobody had touched it for six minutes
