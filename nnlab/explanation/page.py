@@ -12,7 +12,7 @@ from nnlab.explanation.losses import HingePart, LossPart, SoftmaxPart
 from nnlab.explanation.neighbors import NeighborsExplanation
 from nnlab.explanation.network import NetworkExplanation
 from nnlab.explanation.scores import ClassEvidence
-from nnlab.pages.charts import FAINT
+from nnlab.pages.charts import FAINT, INK, PAPER
 from nnlab.pages.numbers import number, percent
 
 # A chart of classes has room for so many bars.
@@ -78,6 +78,7 @@ def _network_values(e: NetworkExplanation) -> dict[str, Any]:
         "loss": _loss(e.loss),
         "loss_chart": _loss_chart(e.loss, classes),
         "gradient_chart": _gradient_chart(e),
+        "step_chart": _step_chart(e),
         "kinds": wording.inference({layer.kind for layer in e.forward}),
     }  # fmt: skip
 
@@ -152,26 +153,60 @@ def _bars(
     classes: list[str], values: NDArray[Any], label: int, predicted: int, title: str, alt: str
 ) -> Any:
     """Draw one bar a class, the right one and the answer in colours of their own."""
-    shown = list(range(len(classes)))
-    if len(shown) > MOST_BARS:
-        best = np.argsort(-values, kind="stable")[:MOST_BARS].tolist()
-        shown = best if label in best else [*best[:-1], label]
+    shown = _shown(values, label)
     colours = [
         pages.SERIES[2] if index == label else pages.SERIES[1] if index == predicted else FAINT
         for index in shown
     ]
-    names = [pages.plain(_short(classes[index])) for index in shown]
     with pages.chart(alt, height=46 + 19 * len(shown)) as drawn:
         axes = drawn.axes()
+        axes.barh(np.arange(len(shown)), values[shown], color=colours, height=0.7)
+        _name_rows(axes, [classes[index] for index in shown], title)
+    return drawn.svg
+
+
+def _shown(values: NDArray[Any], label: int) -> list[int]:
+    """Return the classes that a chart has room for: all, or the largest and the right one."""
+    if len(values) <= MOST_BARS:
+        return list(range(len(values)))
+    best: list[int] = np.argsort(-values, kind="stable")[:MOST_BARS].tolist()
+    return best if label in best else [*best[:-1], label]
+
+
+def _name_rows(axes: Any, names: list[str], title: str) -> None:
+    """Write the names of classes beside the rows of a chart, the first one at the top."""
+    axes.set_yticks(np.arange(len(names)), [pages.plain(_short(name)) for name in names])
+    axes.set_xlabel(title)
+    axes.invert_yaxis()
+    axes.grid(axis="y", visible=False)
+    axes.tick_params(axis="y", length=0)
+    axes.axvline(0, color=FAINT, linewidth=0.8)
+    axes.locator_params(axis="x", nbins=5)
+
+
+def _step_chart(e: NetworkExplanation) -> Any:
+    """Draw every score before and after the step; None where the step changes nothing."""
+    if e.step.gradient_norm == 0:
+        return None
+    classes, label = e.subject.classes, e.subject.label
+    before, after = e.scores.scores, e.step.scores_after
+    shown = _shown(before, label)
+    alt = (
+        f"Scores before and after the step: {classes[label]} goes from {number(before[label])} to "
+        f"{number(after[label])}"
+    )
+    with pages.chart(alt, height=68 + 19 * len(shown)) as drawn:
+        axes = drawn.axes()
         places = np.arange(len(shown))
-        axes.barh(places, values[shown], color=colours, height=0.7)
-        axes.set_yticks(places, names)
-        axes.set_xlabel(title)
-        axes.invert_yaxis()
-        axes.grid(axis="y", visible=False)
-        axes.tick_params(axis="y", length=0)
-        axes.axvline(0, color=FAINT, linewidth=0.8)
-        axes.locator_params(axis="x", nbins=5)
+        for place, index in zip(places, shown, strict=True):
+            colour = pages.SERIES[2] if index == label else FAINT
+            axes.plot([before[index], after[index]], [place, place], color=colour, linewidth=3)
+        axes.scatter(
+            before[shown], places, zorder=3, s=30, facecolors=PAPER, edgecolors=INK, label="before"
+        )
+        axes.scatter(after[shown], places, zorder=4, s=30, color=pages.SERIES[0], label="after")
+        _name_rows(axes, [classes[index] for index in shown], "score")
+        drawn.figure.legend(loc="outside upper right", ncols=2)
     return drawn.svg
 
 
