@@ -1,6 +1,6 @@
 """Builds the pages of docs/ideas: runs their commands, and puts output and pictures beside them.
 
-    python docs/build.py [--small]        writes docs/build/ideas and docs/build/zh/ideas
+    python docs/build.py [--small] [--into DIR]    writes DIR/ideas and DIR/zh/ideas
 
 A page is Markdown. Its fenced blocks are of two kinds besides plain ones:
 
@@ -24,6 +24,7 @@ import shlex
 import shutil
 import subprocess
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from html import escape
 from pathlib import Path
@@ -36,8 +37,6 @@ from markdown_it.token import Token
 from nnlab import __version__
 
 HERE = Path(__file__).parent
-BUILT = HERE / "build"
-WORK = BUILT / "work"
 LANGUAGES = {"en": HERE / "ideas", "zh": HERE / "zh" / "ideas"}
 # In the order in which the ideas build on one another.
 PAGES = (
@@ -60,9 +59,11 @@ class Builder:
     """Runs commands in one folder, each once.
 
     Attributes:
+        folder: where they run.
         outputs: what each command printed, by the command.
     """
 
+    folder: Path
     outputs: dict[str, str] = field(default_factory=dict)
 
     def run(self, command: str) -> str:
@@ -71,7 +72,7 @@ class Builder:
             print(f"$ {command}", flush=True)
             path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
             done = subprocess.run(
-                command, shell=True, cwd=WORK, text=True, capture_output=True,
+                command, shell=True, cwd=self.folder, text=True, capture_output=True,
                 env={**os.environ, "PATH": path, "NO_COLOR": "1"}, check=False,
             )  # fmt: skip
             if done.returncode:
@@ -82,7 +83,7 @@ class Builder:
     def block(self, info: str, text: str) -> str:
         """Return a fenced block as HTML, with what comes of it."""
         if info.split()[:1] == ["figure"]:
-            return "".join(map(_figure, text.strip().splitlines()))
+            return "".join(_figure(self.folder, line) for line in text.strip().splitlines())
         html = f"<pre><code>{escape(text.rstrip())}</code></pre>"
         if info.split()[:1] != ["sh"]:
             return html
@@ -123,16 +124,16 @@ def _part(lines: list[str], options: dict[str, str]) -> str:
     return "\n".join(line.rstrip() for line in lines).strip("\n")
 
 
-def _figure(line: str) -> str:
+def _figure(folder: Path, line: str) -> str:
     name, _, alt = (part.strip() for part in line.partition(":"))
-    content = (WORK / name).read_bytes()
+    content = (folder / name).read_bytes()
     if name.endswith(".png"):
         source = base64.b64encode(content).decode()
         return f'<figure><img src="data:image/png;base64,{source}" alt="{escape(alt)}"></figure>'
     for kind in PICTURES:
         for found in kind.finditer(content.decode("utf-8")):
             if found[1].startswith(alt):
-                return f"<figure>{found[0]}</figure>"
+                return f"<figure>{found[0]}<figcaption>{found[1]}</figcaption></figure>"
     sys.exit(f"{name} shows nothing that begins with {alt!r}")
 
 
@@ -165,27 +166,33 @@ def _render(builder: Builder, source: Path, language: str, made_by: str) -> str:
 
 
 def _target(language: str, name: str) -> Path:
-    return BUILT / LANGUAGES[language].relative_to(HERE) / f"{name}.html"
+    """Return where a page stands in the folder of all pages."""
+    return LANGUAGES[language].relative_to(HERE) / f"{name}.html"
 
 
-def main() -> None:
+def main(arguments: Sequence[str] | None = None) -> None:
     """Build every page in every language."""
     parser = argparse.ArgumentParser(description="Build the pages of docs/ideas.")
     parser.add_argument("--small", action="store_true", help="with few images: for a quick check")
-    small = parser.parse_args().small
-    shutil.rmtree(BUILT, ignore_errors=True)
-    WORK.mkdir(parents=True)
-    limit = IMAGES_SMALL if small else IMAGES
+    parser.add_argument("--into", type=Path, metavar="DIR", help="new (default: docs/build)")
+    chosen = parser.parse_args(arguments)
+    built = chosen.into or HERE / "build"
+    if chosen.into is None:
+        shutil.rmtree(built, ignore_errors=True)
+    elif built.exists():
+        parser.error(f"{built} exists already; name a new folder.")
+    limit = IMAGES_SMALL if chosen.small else IMAGES
     source = f"fashion-mnist --source {FASHION}" if FASHION.is_dir() else "shapes"
     made_by = f"nnlab preprocess {source} --limit {limit} --val 0.1 -o images.h5"
-    builder = Builder()
+    builder = Builder(built / "work")
+    builder.folder.mkdir(parents=True)
     builder.run(made_by)
     for name in PAGES:
         for language, folder in LANGUAGES.items():
-            target = _target(language, name)
+            target = built / _target(language, name)
             target.parent.mkdir(parents=True, exist_ok=True)
             target.write_text(_render(builder, folder / f"{name}.md", language, made_by), "utf-8")
-    print(f"{len(PAGES)} pages in {len(LANGUAGES)} languages -> {BUILT}")
+    print(f"{len(PAGES)} pages in {len(LANGUAGES)} languages -> {built}")
 
 
 if __name__ == "__main__":

@@ -54,14 +54,18 @@ class Looked:
     requests: list[str] = field(default_factory=list)
     dialogs: list[str] = field(default_factory=list)
 
-    def check(self) -> None:
-        """Check that the page is quiet, whole and readable at its present width."""
+    def check(self, pictures: bool = True) -> None:
+        """Check that the page is quiet, whole and readable at its present width.
+
+        Args:
+            pictures: whether it should have any.
+        """
         assert self.errors == []
         assert self.requests == []
         assert self.dialogs == []
-        pictures = self.page.evaluate(PICTURES)
-        assert pictures, "the page has no pictures at all"
-        for picture in pictures:
+        found = self.page.evaluate(PICTURES)
+        assert bool(found) == pictures, f"{len(found)} pictures on the page"
+        for picture in found:
             assert picture["drawn"], picture
             assert min(picture["width"], picture["height"]) >= 16, picture
             assert picture["name"], "a picture has no text alternative"
