@@ -63,6 +63,9 @@ STYLE: dict[str, Any] = {
     "figure.constrained_layout.use": True,
 }
 _STYLED = re.compile(r"(fill|stroke|stop-color): (#[0-9a-f]{6})")
+# Of CSS pixels, a hundredth is more than any screen shows.
+COORDINATES = {"d", "x", "y"}
+_LONG = re.compile(r"-?\d+\.\d{3,}")
 _SVG, _XLINK = "{http://www.w3.org/2000/svg}", "{http://www.w3.org/1999/xlink}"
 
 
@@ -162,4 +165,6 @@ def _attribute(name: str, value: str, prefix: str, used: set[str]) -> str | None
         return value.replace("url(#", f"url(#{prefix}")
     if name == "style":
         return _STYLED.sub(lambda m: f"{m[1]}: {PAGE_COLOURS.get(m[2], m[2])}", value)
+    if name in COORDINATES:
+        return _LONG.sub(lambda m: f"{float(m[0]):.2f}".rstrip("0").rstrip("."), value)
     return None if name == "version" else value

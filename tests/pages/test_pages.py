@@ -191,3 +191,11 @@ def test_a_logarithmic_axis_has_plain_numbers():
     texts = Texts(str(drawn.svg)).texts
     assert {"0.001", "0.1", "10", "1000"} <= set(texts)
     assert not [text for text in texts if "$" in text]
+
+
+def test_coordinates_are_written_to_a_hundredth_of_a_pixel():
+    with pages.chart("A curve") as drawn:
+        drawn.axes().plot([value / 7 for value in range(50)], [value**0.5 for value in range(50)])
+    paths = re.findall(r' (?:d|x|y)="([^"]*)"', drawn.svg)
+    assert any("." in path for path in paths)
+    assert not [path for path in paths if re.search(r"\.\d{3}", path)]
