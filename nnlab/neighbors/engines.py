@@ -25,6 +25,10 @@ GROUP = 4  # a kernel takes queries and rows by so many
 TILE_BYTES = 256 * 1024  # training rows of a tile; they stay in the second-level cache
 TILE_ROWS = 512
 EMPTY = np.iinfo(np.int64).max
+# Sketches pay off for rows of so many bytes, and in a tile of whose pairs they leave at most a
+# share: a pair alone takes about twice as long as in a whole tile.
+SKETCH_FROM = 512
+SKETCH_SHARE = 0.3
 
 Stop = Callable[[], bool]
 
@@ -41,14 +45,16 @@ class Packed:
     Attributes:
         values: (n rounded up, W).
         count: n, the images in it.
-        sums, squares: (n,) sum of pixel values and of their squares; float engines leave out
-            what they do not need.
+        sums, squares: (n,) sum of pixel values and of their squares; engines leave out what they
+            do not need.
+        sketches: (n rounded up, F rounded up) of `nnlab.neighbors.sketch`, where they are used.
     """
 
     values: NDArray[Any]
     count: int
     sums: NDArray[Any]
     squares: NDArray[Any]
+    sketches: NDArray[np.uint8] | None = None
 
 
 @dataclass
@@ -85,6 +91,9 @@ class Engine(Protocol):
     def pack(self, images: NDArray[Any], queries: bool) -> Packed:
         """Bring (n, D) images into the kernels' layout."""
 
+    def sketch(self, packed: Packed) -> None:
+        """Add to a packed block what `scan` may skip rows by."""
+
     def scan(
         self, queries: Packed, rows: Packed, first: int, nearest: Nearest, stop: Stop = never
     ) -> None:
@@ -120,6 +129,11 @@ class ByteEngine:
         self.row_bytes = _rounded_up(columns, ALIGNMENT)
         self.kernels = choose(metric.product, self.row_bytes, level)
         self.tile_rows = max(GROUP, min(TILE_ROWS, TILE_BYTES // self.row_bytes) // GROUP * GROUP)
+        self._sketching: Any = None
+        if self.kernels.fill_pairs is not None and self.row_bytes >= SKETCH_FROM:
+            from nnlab.neighbors import sketch
+
+            self._sketching = sketch
 
     def start(self, queries: int, k: int) -> Nearest:
         """Return empty places for the k nearest of each query."""
@@ -134,27 +148,68 @@ class ByteEngine:
         count = len(images)
         values = aligned(_rounded_up(count, GROUP), self.row_bytes, np.uint8)
         values[count:] = 0
-        sums, squares = np.empty(count, dtype=np.int64), np.empty(count, dtype=np.int64)
+        sums, squares = np.zeros(count, dtype=np.int64), np.zeros(count, dtype=np.int64)
+        if self.metric.order == "value":
+            values[:count, : images.shape[1]] = images
+            values[:count, images.shape[1] :] = 0
+            return Packed(values, count, sums, squares)
         flip = np.uint8(0 if queries else self.kernels.flip)
         self.kernels.module.pack(images, values, flip, sums, squares)
         return Packed(values, count, sums, squares)
+
+    def sketch(self, packed: Packed) -> None:
+        """Add the sketches of packed images, where `scan` makes use of them."""
+        if self._sketching is not None:
+            means = self.row_bytes // self._sketching.RUN
+            packed.sketches = aligned(len(packed.values), _rounded_up(means, ALIGNMENT), np.uint8)
+            self._sketching.draw(packed.values, packed.sketches)
 
     def scan(
         self, queries: Packed, rows: Packed, first: int, nearest: Nearest, stop: Stop = never
     ) -> None:
         """Merge a block of training rows into the k nearest, tile by tile."""
-        keeping = self.kernels.keeping
         nearest.query_squares[...] = queries.squares
-        for block, tile in self.tiles(queries, rows, stop):
-            number = first + block.start
-            if self.metric.order == "angle":
-                keeping.keep_smallest_angles(
-                    tile, self.offsets(queries), np.maximum(rows.squares[block], 1), number,
-                    nearest.keys, nearest.squares, nearest.rows,
-                )  # fmt: skip
-            else:
-                count = block.stop - block.start
-                keeping.keep_smallest(tile, count, number, nearest.keys, nearest.rows)
+        space = self._space(queries)
+        for block in self._blocks(rows, stop):
+            if not self._scan_sketches(queries, rows, block, first, nearest, space):
+                self._scan_tile(queries, rows, block, first, nearest, space)
+
+    def _scan_sketches(
+        self, queries: Packed, rows: Packed, block: slice, first: int, nearest: Nearest,
+        space: NDArray[np.int64],
+    ) -> bool:  # fmt: skip
+        """Compare what the sketches leave; do nothing and say so if it is too much."""
+        if queries.sketches is None or rows.sketches is None:
+            return False
+        count, slack = block.stop - block.start, self.row_bytes // self._sketching.RUN
+        some = slice(block.start, block.start + _rounded_up(count, GROUP))
+        sums = space[: len(queries.values) * (some.stop - some.start)]
+        sums = sums.reshape(len(queries.values), -1)
+        self.kernels.fill(queries.sketches, rows.sketches[some], sums)
+        pairs = np.empty((int(SKETCH_SHARE * count * queries.count), 2), dtype=np.int64)
+        found = self._sketching.list_possible(sums, count, slack, nearest.keys, pairs)
+        if found > len(pairs):
+            return False
+        pairs, distances = pairs[:found], np.empty(found, dtype=np.int64)
+        self.kernels.fill_pairs(queries.values, rows.values[some], pairs, distances)
+        self._sketching.keep_pairs(
+            pairs, distances, first + block.start, nearest.keys, nearest.rows
+        )
+        return True
+
+    def _scan_tile(
+        self, queries: Packed, rows: Packed, block: slice, first: int, nearest: Nearest,
+        space: NDArray[np.int64],
+    ) -> None:  # fmt: skip
+        tile, number = self._tile(queries, rows, block, space), first + block.start
+        if self.metric.order == "angle":
+            self.kernels.keeping.keep_smallest_angles(
+                tile, self.offsets(queries), np.maximum(rows.squares[block], 1), number,
+                nearest.keys, nearest.squares, nearest.rows,
+            )  # fmt: skip
+        else:
+            count = block.stop - block.start
+            self.kernels.keeping.keep_smallest(tile, count, number, nearest.keys, nearest.rows)
 
     def offsets(self, queries: Packed) -> NDArray[np.int64]:
         """Return what each query's products lack: with flipped rows they are q.(t - 128)."""
@@ -168,18 +223,30 @@ class ByteEngine:
         A tile holds distances (for ``square`` squared ones, for ``angle`` dot products without
         `offsets`) and padding beyond the queries and rows. It is overwritten by the next one.
         """
-        space = np.empty(len(queries.values) * self.tile_rows, dtype=np.int64)
-        terms = queries.squares - 2 * self.offsets(queries)
+        space = self._space(queries)
+        for block in self._blocks(rows, stop):
+            yield block, self._tile(queries, rows, block, space)
+
+    def _space(self, queries: Packed) -> NDArray[np.int64]:
+        return np.empty(len(queries.values) * self.tile_rows, dtype=np.int64)
+
+    def _blocks(self, rows: Packed, stop: Stop) -> Iterator[slice]:
         for start in range(0, rows.count, self.tile_rows):
             if stop():
                 return
-            block = slice(start, min(start + self.tile_rows, rows.count))
-            values = rows.values[start : start + _rounded_up(block.stop - start, GROUP)]
-            tile = space[: len(queries.values) * len(values)].reshape(-1, len(values))
-            self.kernels.fill(queries.values, values, tile)
-            if self.metric.order == "square":
-                self.kernels.module.squared_distances(tile, terms, rows.squares[block])
-            yield block, tile
+            yield slice(start, min(start + self.tile_rows, rows.count))
+
+    def _tile(
+        self, queries: Packed, rows: Packed, block: slice, space: NDArray[np.int64]
+    ) -> NDArray[np.int64]:
+        count = _rounded_up(block.stop - block.start, GROUP)
+        values = rows.values[block.start : block.start + count]
+        tile = space[: len(queries.values) * len(values)].reshape(-1, len(values))
+        self.kernels.fill(queries.values, values, tile)
+        if self.metric.order == "square":
+            terms = queries.squares - 2 * self.offsets(queries)
+            self.kernels.module.squared_distances(tile, terms, rows.squares[block])
+        return tile
 
     def distances(self, nearest: Nearest) -> NDArray[Any]:
         """Return exact integers, and for angles 1 - cosine in float64, exactly 0 where it is 0."""
@@ -234,6 +301,9 @@ class FloatEngine:
             values = values / np.where(lengths > 0, lengths, 1.0)[:, None]
             squares = (lengths > 0).astype(np.float64)
         return Packed(values, len(values), squares, squares)
+
+    def sketch(self, packed: Packed) -> None:
+        """Every pair is compared in full."""
 
     def scan(
         self, queries: Packed, rows: Packed, first: int, nearest: Nearest, stop: Stop = never

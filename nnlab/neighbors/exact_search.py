@@ -5,6 +5,9 @@
         for each block of queries, on all threads:
             for each tile of rows: distances -> merge into the k nearest of each query
 
+L1 distances of bytes come with a proven lower bound from short sketches of the images
+(`nnlab.neighbors.sketch`); where it rules out most pairs of a tile, only the others are compared.
+
 Beyond its arguments and its result a search holds two packed blocks of training rows, and a block
 of queries and one tile of distances a thread, whatever the sizes of the two sets.
 """
@@ -60,7 +63,7 @@ def search(
     level: str | None = None,
     progress: Progress | None = None,
 ) -> Neighbors:
-    """Find the k nearest training images of each query by comparing every pair.
+    """Find the k nearest training images of each query, exactly.
 
     Args:
         queries: (Q, ...) images; what follows the first axis is flattened.
@@ -72,7 +75,7 @@ def search(
         columns: compare these of the flattened values only.
         threads: how many to compute with; by default what the machine gives this process.
         level: the kernels to use instead of the processor's best, see `nnlab.neighbors.levels`.
-        progress: called now and then with (pairs compared, pairs in all).
+        progress: called now and then with (pairs decided, pairs in all).
 
     Returns:
         The neighbours; `indices` are rows of `training` in any case.
@@ -93,12 +96,15 @@ def search(
 
     def scan(block: slice, rows: Packed, first: int) -> int:
         chosen = engine.pack(_take(queries, query_rows, columns, block), queries=True)
+        engine.sketch(chosen)
         engine.scan(chosen, rows, first, nearest.part(block), stop.is_set)
         return chosen.count * rows.count
 
     def pack(first: int) -> Packed:
         block = slice(first, min(first + block_rows, row_count))
-        return engine.pack(_take(training, training_rows, columns, block), queries=False)
+        packed = engine.pack(_take(training, training_rows, columns, block), queries=False)
+        engine.sketch(packed)
+        return packed
 
     stop = threading.Event()
     count = machine.thread_count(threads)

@@ -11,8 +11,8 @@ bound by arithmetic instead of by loads:
 
 `psadbw` sums absolute differences of bytes, `vpdpbusd` (VNNI) multiplies unsigned by signed bytes
 and adds four products to each 32-bit lane, `pmaddwd` does the same with two 16-bit products.
-All of them are exact in integers. Numba's cache on disk notices changes of `compiled` only: touch
-that file after a change of this one.
+All of them are exact in integers. Numba's cache on disk notices changes of the files that use these
+only: touch them after a change of this one.
 
 Source: Intel 64 and IA-32 Architectures Software Developer's
 Manual, volume 2.
@@ -195,6 +195,14 @@ absolute_512 = _tile(Recipe(
 ))  # fmt: skip
 absolute_256 = _tile(Recipe(
     2, 4, 32, _vector(I64, 4), _as_it_is,
+    _absolute_differences("llvm.x86.avx2.psad.bw", 4), _sum_lanes,
+))  # fmt: skip
+absolute_pair_512 = _tile(Recipe(
+    1, 1, 64, _vector(I64, 8), _as_it_is,
+    _absolute_differences("llvm.x86.avx512.psad.bw.512", 8), _sum_lanes,
+))  # fmt: skip
+absolute_pair_256 = _tile(Recipe(
+    1, 1, 32, _vector(I64, 4), _as_it_is,
     _absolute_differences("llvm.x86.avx2.psad.bw", 4), _sum_lanes,
 ))  # fmt: skip
 products_vnni = _tile(Recipe(

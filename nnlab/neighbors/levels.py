@@ -40,6 +40,8 @@ class Kernels:
         flip: what the training rows' bytes are combined with by xor before `fill` sees them.
         module: where `pack` and the distances of that level live.
         keeping: where `keep_smallest` and its kin live.
+        fill_pairs: fills the L1 distances of single pairs (`nnlab.neighbors.sketch`), or None to
+            compare every pair in full.
     """
 
     level: str
@@ -47,6 +49,7 @@ class Kernels:
     flip: int
     module: ModuleType
     keeping: ModuleType
+    fill_pairs: Callable[..., None] | None = None
 
 
 @functools.cache
@@ -109,9 +112,13 @@ def choose(product: str, width: int, level: str | None = None) -> Kernels:
     module: Any = modules[0]
     if level == "numpy":
         return Kernels(level, getattr(module, product), 0, *modules)
+    from nnlab.neighbors.sketch import PAIRS
+
     names = list(LEVELS)
     for lower in names[names.index(level) :]:
         name = f"{product}_{lower}"
         if hasattr(module, name) and width <= WIDEST.get(name, width):
-            return Kernels(level, getattr(module, name), 128 * (lower == "avx512_vnni"), *modules)
+            flip = 128 * (lower == "avx512_vnni")
+            pairs = PAIRS[lower] if product == "absolute" else None
+            return Kernels(level, getattr(module, name), flip, *modules, pairs)
     raise ValueError(f"there is no kernel called {product}")
