@@ -179,7 +179,8 @@ class ByteEngine:
         space: NDArray[np.int64],
     ) -> bool:  # fmt: skip
         """Compare what the sketches leave; do nothing and say so if it is too much."""
-        if queries.sketches is None or rows.sketches is None:
+        fill_pairs = self.kernels.fill_pairs
+        if fill_pairs is None or queries.sketches is None or rows.sketches is None:
             return False
         count, slack = block.stop - block.start, self.row_bytes // self._sketching.RUN
         some = slice(block.start, block.start + _rounded_up(count, GROUP))
@@ -191,7 +192,7 @@ class ByteEngine:
         if found > len(pairs):
             return False
         pairs, distances = pairs[:found], np.empty(found, dtype=np.int64)
-        self.kernels.fill_pairs(queries.values, rows.values[some], pairs, distances)
+        fill_pairs(queries.values, rows.values[some], pairs, distances)
         self._sketching.keep_pairs(
             pairs, distances, first + block.start, nearest.keys, nearest.rows
         )
