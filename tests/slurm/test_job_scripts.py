@@ -133,7 +133,8 @@ def _library_of_mpich():
 def test_a_run_that_is_preempted_three_times_and_requeued_ends_like_an_undisturbed_one(
     slurm, sbatch, nnlab, fashion_file, tmp_path
 ):
-    settings = ("--model", "mlp", "--hidden", 32, "--dropout", 0.2, "--epochs", 1500,
+    # To preempt it takes the cluster up to 16 s, three times; these epochs take at least 60.
+    settings = ("--model", "mlp", "--hidden", 32, "--dropout", 0.2, "--epochs", 9000,
                 "--threads", 1, "--checkpoint-every", "2s")  # fmt: skip
     job = sbatch("--time=60", "--cpus-per-task=1", "--exclusive", "--nodelist=n1",
                  "-o", "train.log", SCRIPTS / "train.sh", fashion_file,
@@ -141,11 +142,12 @@ def test_a_run_that_is_preempted_three_times_and_requeued_ends_like_an_undisturb
     run = tmp_path / "run.h5"
     for restarts in range(1, 4):
         wait_until(run.exists, AMPLE)
-        wait_until(lambda: slurm.state(job) == "RUNNING", AMPLE)
+        wait_until(lambda: slurm.state(job) == "RUNNING" or slurm.ended(job), AMPLE)
         time.sleep(1.5)
         urgent = sbatch("-p", "urgent", "--exclusive", "--nodelist=n1", "--wrap", "sleep 1")
         slurm.wait(urgent, AMPLE)
         wait_until(lambda count=restarts: slurm.restarts(job) >= count or slurm.ended(job), AMPLE)
+        assert not slurm.ended(job), "it ended before it could be preempted"
     wait_until(lambda: slurm.state(job) == "RUNNING", AMPLE)
     time.sleep(1.5)
     subprocess.run(["scontrol", "requeue", job], env=sbatch.environment, check=True)
