@@ -2,9 +2,9 @@
 
 What becomes of a tile is in `nnlab.neighbors.keeping`. Every kernel of bytes fills `out[i, j]`
 from the packed bytes of query i and training row j: (Q, W) and (R, W) uint8, contiguous, W a
-multiple of 64, the padding zero, Q and R multiples of 4. All results are exact integers. The
-functions release the interpreter's lock and are cached on disk, so that only the first call on a
-machine compiles.
+multiple of 64, the padding zero, Q and R multiples of 4; `..._pairs_...` compute listed pairs
+instead. All results are exact integers. The functions release the interpreter's lock and are
+cached on disk, so that only the first call on a machine compiles.
 """
 
 import functools
@@ -16,6 +16,8 @@ from nnlab.jit import compiled
 from nnlab.neighbors.intrinsics import (
     absolute_256,
     absolute_512,
+    absolute_pair_256,
+    absolute_pair_512,
     largest_256,
     largest_512,
     products_256,
@@ -74,6 +76,40 @@ def absolute_generic(queries: Bytes, rows: Bytes, out: Integers) -> None:
                     part = np.int32(part + size)
                 total += part
             out[i, j] = total
+
+
+@compiled
+def absolute_pairs_avx512(queries: Bytes, rows: Bytes, pairs: Integers, out: Integers) -> None:
+    """Fill `out` with the L1 distances of pairs (P, 2) of packed queries and rows."""
+    width = queries.shape[1]
+    for place in range(len(pairs)):
+        absolute_pair_512(
+            queries.ctypes.data + pairs[place, 0] * width,
+            rows.ctypes.data + pairs[place, 1] * width,
+            out.ctypes.data + 8 * place, width, 1,
+        )  # fmt: skip
+
+
+@compiled
+def absolute_pairs_avx2(queries: Bytes, rows: Bytes, pairs: Integers, out: Integers) -> None:
+    """Fill `out` with the L1 distances of pairs (P, 2) of packed queries and rows."""
+    width = queries.shape[1]
+    for place in range(len(pairs)):
+        absolute_pair_256(
+            queries.ctypes.data + pairs[place, 0] * width,
+            rows.ctypes.data + pairs[place, 1] * width,
+            out.ctypes.data + 8 * place, width, 1,
+        )  # fmt: skip
+
+
+@compiled
+def absolute_pairs_generic(queries: Bytes, rows: Bytes, pairs: Integers, out: Integers) -> None:
+    """Fill `out` with the L1 distances of pairs (P, 2) of packed queries and rows."""
+    for place in range(len(pairs)):
+        query, row = pairs[place]
+        absolute_generic(
+            queries[query : query + 1], rows[row : row + 1], out[place : place + 1].reshape(1, 1)
+        )
 
 
 @compiled

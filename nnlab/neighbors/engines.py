@@ -193,7 +193,7 @@ class ByteEngine:
             return False
         pairs, distances = pairs[:found], np.empty(found, dtype=np.int64)
         fill_pairs(queries.values, rows.values[some], pairs, distances)
-        self._sketching.keep_pairs(
+        self.kernels.keeping.keep_pairs(
             pairs, distances, first + block.start, nearest.keys, nearest.rows
         )
         return True

@@ -1,4 +1,4 @@
-"""Compiled loops that merge a tile of distances into the k nearest of each image.
+"""Compiled loops that merge distances, a tile or listed pairs, into the k nearest of each image.
 
 Nearer comes first, then the lower row. Empty places hold the largest number (for angles a dot
 product of -1). The functions release the interpreter's lock and are cached on disk.
@@ -72,6 +72,26 @@ def insert(nearest: NDArray[Any], rows: Integers, distance: Any, row: int) -> No
         place -= 1
     nearest[place] = distance
     rows[place] = row
+
+
+@compiled
+def keep_pairs(
+    pairs: Integers, distances: Integers, first: int, nearest: Integers, rows: Integers
+) -> None:
+    """Merge listed pairs into the k nearest of each query.
+
+    Args:
+        pairs: (P, 2) queries and rows.
+        distances: (P,).
+        first: the number of row 0.
+        nearest: (Q, k) distances, ascending; empty places hold the largest number.
+        rows: (Q, k) their row numbers.
+    """
+    last = nearest.shape[1] - 1
+    for place in range(len(pairs)):
+        query, row = pairs[place]
+        if distances[place] < nearest[query, last]:
+            insert(nearest[query], rows[query], distances[place], first + row)
 
 
 @compiled

@@ -40,8 +40,8 @@ class Kernels:
         flip: what the training rows' bytes are combined with by xor before `fill` sees them.
         module: where `pack` and the distances of that level live.
         keeping: where `keep_smallest` and its kin live.
-        fill_pairs: fills the L1 distances of single pairs (`nnlab.neighbors.sketch`), or None to
-            compare every pair in full.
+        fill_pairs: fills the distances of single pairs: `fill_pairs(queries, rows, pairs, out)`;
+            None where there is no such kernel.
     """
 
     level: str
@@ -112,13 +112,11 @@ def choose(product: str, width: int, level: str | None = None) -> Kernels:
     module: Any = modules[0]
     if level == "numpy":
         return Kernels(level, getattr(module, product), 0, *modules)
-    from nnlab.neighbors.sketch import PAIRS
-
     names = list(LEVELS)
     for lower in names[names.index(level) :]:
         name = f"{product}_{lower}"
         if hasattr(module, name) and width <= WIDEST.get(name, width):
             flip = 128 * (lower == "avx512_vnni")
-            pairs = PAIRS[lower] if product == "absolute" else None
+            pairs = getattr(module, f"{product}_pairs_{lower}", None)
             return Kernels(level, getattr(module, name), flip, *modules, pairs)
     raise ValueError(f"there is no kernel called {product}")

@@ -8,16 +8,14 @@ by less than 1, |A - B| > RUN (|mean a - mean b| - 1). So for L1 distances
 
 This is the bound of the piecewise aggregate approximation (Keogh et al., "Dimensionality reduction
 for fast similarity search in large time series databases", 2001) for L1 and for means in a byte.
-A sketch is RUN times shorter than its image, and is compared by the same kernels.
+A sketch is RUN times shorter than its image, and is compared by the same kernels; what the bound
+does not rule out goes to `absolute_pairs_...` in `nnlab.neighbors.compiled`.
 """
 
 import numpy as np
 from numpy.typing import NDArray
 
 from nnlab.jit import compiled
-from nnlab.neighbors.compiled import absolute_generic
-from nnlab.neighbors.intrinsics import absolute_pair_256, absolute_pair_512
-from nnlab.neighbors.keeping import insert
 
 Bytes = NDArray[np.uint8]
 Integers = NDArray[np.int64]
@@ -71,64 +69,3 @@ def list_possible(
                 pairs[found, 0], pairs[found, 1] = i, j
                 found += 1
     return found
-
-
-@compiled
-def absolute_pairs_avx512(queries: Bytes, rows: Bytes, pairs: Integers, out: Integers) -> None:
-    """Fill `out` with the L1 distances of pairs (P, 2) of packed queries and rows."""
-    width = queries.shape[1]
-    for place in range(len(pairs)):
-        absolute_pair_512(
-            queries.ctypes.data + pairs[place, 0] * width,
-            rows.ctypes.data + pairs[place, 1] * width,
-            out.ctypes.data + 8 * place, width, 1,
-        )  # fmt: skip
-
-
-@compiled
-def absolute_pairs_avx2(queries: Bytes, rows: Bytes, pairs: Integers, out: Integers) -> None:
-    """Fill `out` with the L1 distances of pairs (P, 2) of packed queries and rows."""
-    width = queries.shape[1]
-    for place in range(len(pairs)):
-        absolute_pair_256(
-            queries.ctypes.data + pairs[place, 0] * width,
-            rows.ctypes.data + pairs[place, 1] * width,
-            out.ctypes.data + 8 * place, width, 1,
-        )  # fmt: skip
-
-
-@compiled
-def absolute_pairs_generic(queries: Bytes, rows: Bytes, pairs: Integers, out: Integers) -> None:
-    """Fill `out` with the L1 distances of pairs (P, 2) of packed queries and rows."""
-    for place in range(len(pairs)):
-        query, row = pairs[place]
-        absolute_generic(
-            queries[query : query + 1], rows[row : row + 1], out[place : place + 1].reshape(1, 1)
-        )
-
-
-@compiled
-def keep_pairs(
-    pairs: Integers, distances: Integers, first: int, nearest: Integers, rows: Integers
-) -> None:
-    """Merge listed pairs into the k nearest of each query.
-
-    Args:
-        pairs: (P, 2) queries and rows.
-        distances: (P,).
-        first: the number of row 0.
-        nearest: (Q, k) distances, ascending; empty places hold the largest number.
-        rows: (Q, k) their row numbers.
-    """
-    last = nearest.shape[1] - 1
-    for place in range(len(pairs)):
-        query, row = pairs[place]
-        if distances[place] < nearest[query, last]:
-            insert(nearest[query], rows[query], distances[place], first + row)
-
-
-PAIRS = {
-    "avx512": absolute_pairs_avx512,
-    "avx2": absolute_pairs_avx2,
-    "generic": absolute_pairs_generic,
-}
