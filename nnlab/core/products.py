@@ -5,37 +5,179 @@
                      db = sum of dy     by columns
     input_gradient   dx = dy W^T        by rows or columns of dx
 
-A part of a product is one call of the BLAS, which first copies what it multiplies into an order of
-its own. A cut by rows makes every thread copy all of W, one by columns all of x: y and dx are cut
-so that less is copied twice, and both ways where there are more threads than one way has work for.
-All arrays are contiguous and of one type; `gemm` and `wide` are those of `nnlab.core.blas`.
+A product goes through one panel of B after another, as wide as a tile and so deep that it stays in
+the first-level cache while all rows of A pass by:
+
+    for a stretch of the inner dimension:      `DEPTH` long
+        for a panel of op(B):                  copied into the order in which tiles read it
+            for a tile of rows of op(A):       out += A B, in registers (`nnlab.core.tiles`)
+
+A is read where it lies, unless it is transposed: then blocks of it are copied as well. Every number
+of a result is one sum in the order of the inner dimension, so its bits depend neither on how many
+parts there are nor on what stands beside it. All arrays are of one type, their rows contiguous.
 """
 
 from typing import Any
 
-from nnlab.core.blas import AS_IT_IS, TRANSPOSED, product
+import numpy as np
+
+from nnlab.core.tiles import (
+    LINE,
+    ROWS,
+    VECTOR_BYTES,
+    WIDEST,
+    copy_rows,
+    copy_vector,
+    tile_1,
+    tile_2,
+    tile_3,
+    transpose,
+)
 from nnlab.jit import compiled
 from nnlab.team import shared
 
 Array = Any
 
-# With fewer rows in a part the BLAS would spend its time on copying W, with fewer columns on x.
-LEAST = 32
-# Columns are cut where a vector of the processor begins.
-VECTOR = 16
+DEPTH = 192
+# Rows of a transposed A that are copied at a time: with a panel they fit the second-level cache.
+BLOCK = 24 * ROWS
+# Columns are cut where a vector begins, whatever its numbers' type.
+VECTOR = VECTOR_BYTES // 4
+# With fewer columns in a part the copying of A's rows to the registers is not worth it.
+LEAST = 4 * VECTOR
+# What a part needs in float32, and at most: a panel, a block, and zeros to begin sums with.
+PANEL, PACKED, ZEROS = DEPTH * WIDEST * VECTOR, DEPTH * BLOCK, WIDEST * VECTOR
+
+
+def scratch(parts: int, dtype: np.dtype[Any]) -> Array:
+    """Return work space for all parts of a product, a row each, where cache lines begin."""
+    size = PANEL + PACKED + ZEROS
+    memory = np.zeros(parts * size + LINE, dtype)
+    first = -memory.ctypes.data % LINE // memory.itemsize
+    return memory[first : first + parts * size].reshape(parts, size)
+
+
+@compiled
+def _copy_panel(
+    b: Array,
+    transposed: bool,
+    top: int,
+    depth: int,
+    left: int,
+    columns: int,
+    vectors: int,
+    out: Array,
+) -> None:
+    """Copy rows from `top` and columns from `left` of op(B) to `out`, rows of whole vectors."""
+    one, size, step = b.dtype.type(1), b.itemsize, b.strides[0]
+    lanes = VECTOR_BYTES // size
+    width, source, target = vectors * lanes, b.ctypes.data, out.ctypes.data
+    if transposed:
+        # What is written behind the last row lies in the panel, whose depth is whole vectors.
+        for j in range(0, columns, lanes):
+            for k in range(0, depth, lanes):
+                transpose(
+                    one, min(lanes, columns - j) - 1, depth - k,
+                    source + (left + j) * step + (top + k) * size, step // size,
+                    target + (k * width + j) * size, width,
+                )  # fmt: skip
+    else:
+        for k in range(depth):
+            for v in range(vectors):
+                copy_vector(
+                    one, columns - v * lanes,
+                    source + (top + k) * step + left * size + v * VECTOR_BYTES,
+                    target + (k * vectors + v) * VECTOR_BYTES,
+                )  # fmt: skip
+
+
+@compiled
+def _copy_block(a: Array, top: int, depth: int, begin: int, end: int, out: Array) -> None:
+    """Copy rows from `top` and columns `begin` to `end` of A to `out`, tile after tile."""
+    one, size, step = a.dtype.type(1), a.itemsize, a.strides[0]
+    for i in range(begin, end, ROWS):
+        first = (i - begin) * depth
+        if i + ROWS <= end:
+            source, target = a.ctypes.data + top * step + i * size, out.ctypes.data + first * size
+            for k in range(depth):
+                copy_rows(one, source + k * step, target + k * ROWS * size)
+        else:
+            for k in range(depth):
+                for j in range(end - i):
+                    out[first + k * ROWS + j] = a[top + k, i + j]
+
+
+@compiled
+def _tile(
+    vectors: int,
+    one: Any,
+    depth: int,
+    last: int,
+    columns: int,
+    a: int,
+    a_row: int,
+    a_column: int,
+    b: int,
+    start: int,
+    start_row: int,
+    out: int,
+    out_row: int,
+) -> None:
+    if vectors == 3:
+        tile_3(one, depth, last, columns, a, a_row, a_column, b, start, start_row, out, out_row)
+    elif vectors == 2:
+        tile_2(one, depth, last, columns, a, a_row, a_column, b, start, start_row, out, out_row)
+    else:
+        tile_1(one, depth, last, columns, a, a_row, a_column, b, start, start_row, out, out_row)
 
 
 @compiled
 def _multiply(
-    gemm: int, wide: int, a: Array, a_code: int, b: Array, b_code: int, out: Array
+    a: Array,
+    a_transposed: bool,
+    b: Array,
+    b_transposed: bool,
+    bias: Array,
+    out: Array,
+    scratch: Array,
 ) -> None:
-    """Write op(a) op(b) to `out`; matrices whose rows are contiguous, also parts of larger ones."""
-    inner = a.shape[1] if a_code == AS_IT_IS else a.shape[0]
-    product(
-        gemm, wide, a_code, b_code, out.shape[0], out.shape[1], inner,
-        a.ctypes.data, a.strides[0] // a.itemsize, b.ctypes.data, b.strides[0] // b.itemsize,
-        out.dtype.type(1), out.ctypes.data, out.strides[0] // out.itemsize,
-    )  # fmt: skip
+    """Write op(a) op(b) to `out`, plus a bias (columns,) unless it is empty."""
+    one, size = out.dtype.type(1), out.itemsize
+    lanes, out_row, a_step = VECTOR_BYTES // size, out.strides[0] // size, a.strides[0]
+    rows, columns = out.shape
+    inner = a.shape[0] if a_transposed else a.shape[1]
+    panel, packed = scratch[:PANEL], scratch[PANEL : PANEL + PACKED]
+    zeros = scratch[PANEL + PACKED :].ctypes.data
+    stretch = BLOCK if a_transposed else rows
+    for begin in range(0, rows, stretch):
+        end = min(rows, begin + stretch)
+        for top in range(0, inner, DEPTH):
+            depth = min(DEPTH, inner - top)
+            if a_transposed:
+                _copy_block(a, top, depth, begin, end, packed)
+            left = 0
+            while left < columns:
+                # Four vectors are two tiles of two, which is quicker than three and one.
+                remaining = -(-(columns - left) // lanes)
+                vectors = 2 if remaining == 4 else min(WIDEST, remaining)
+                width = min(vectors * lanes, columns - left)
+                _copy_panel(b, b_transposed, top, depth, left, width, vectors, panel)
+                for i in range(begin, end, ROWS):
+                    here = out.ctypes.data + (i * out_row + left) * size
+                    start, start_row = zeros, 0
+                    if top:
+                        start, start_row = here, out_row
+                    elif bias.size:
+                        start = bias.ctypes.data + left * size
+                    at, a_row, a_column = packed.ctypes.data + (i - begin) * depth * size, 1, ROWS
+                    if not a_transposed:
+                        at, a_row, a_column = a.ctypes.data + i * a_step, a_step // size, 1
+                        at += top * size
+                    _tile(
+                        vectors, one, depth, min(ROWS, end - i) - 1, width, at, a_row, a_column,
+                        panel.ctypes.data, start, start_row, here, out_row,
+                    )  # fmt: skip
+                left += width
 
 
 @compiled
@@ -45,40 +187,35 @@ def _cut(number: int, part: int, parts: int, unit: int) -> int:
 
 
 @compiled
-def _rectangle(part: int, parts: int, rows: int, columns: int, inner: int) -> Any:
-    """Return a part's (top, bottom, left, right) of a product with sums of `inner` terms."""
-    # W has as many columns as y, x as many rows; where sums are short, there is little to copy.
-    by_columns = columns >= rows and inner >= LEAST
-    stretches = max(1, min(parts, (columns if by_columns else rows) // LEAST))
-    while parts % stretches:
-        stretches -= 1
-    across = stretches if by_columns else parts // stretches
+def _rectangle(part: int, parts: int, rows: int, columns: int) -> Any:
+    """Return a part's (top, bottom, left, right) of a product."""
+    # By columns as far as they go, so that no panel is copied twice.
+    across = max(1, min(parts, columns // LEAST))
+    while parts % across:
+        across -= 1
     down, along = part // across, part % across
     return (
-        _cut(rows, down, parts // across, 1), _cut(rows, down + 1, parts // across, 1),
+        _cut(rows, down, parts // across, ROWS), _cut(rows, down + 1, parts // across, ROWS),
         _cut(columns, along, across, VECTOR), _cut(columns, along + 1, across, VECTOR),
     )  # fmt: skip
 
 
 @compiled
 def _forward_part(
-    part: int, parts: int, gemm: int, wide: int, x: Array, w: Array, b: Array, y: Array
+    part: int, parts: int, scratch: Array, x: Array, w: Array, b: Array, y: Array
 ) -> None:
-    top, bottom, left, right = _rectangle(part, parts, y.shape[0], y.shape[1], w.shape[0])
+    top, bottom, left, right = _rectangle(part, parts, y.shape[0], y.shape[1])
     out = y[top:bottom, left:right]
-    _multiply(gemm, wide, x[top:bottom], AS_IT_IS, w[:, left:right], AS_IT_IS, out)
-    for i in range(top, bottom):
-        for j in range(left, right):
-            y[i, j] += b[j]
+    _multiply(x[top:bottom], False, w[:, left:right], False, b[left:right], out, scratch[part])
 
 
 @compiled
 def _weight_gradient_part(
-    part: int, parts: int, gemm: int, wide: int, x: Array, dy: Array, dw: Array, db: Array
+    part: int, parts: int, scratch: Array, x: Array, dy: Array, dw: Array, db: Array
 ) -> None:
-    top, bottom = (_cut(len(dw), part, parts, VECTOR), _cut(len(dw), part + 1, parts, VECTOR))
-    _multiply(gemm, wide, x[:, top:bottom], TRANSPOSED, dy, AS_IT_IS, dw[top:bottom])
-    left, right = (_cut(len(db), part, parts, VECTOR), _cut(len(db), part + 1, parts, VECTOR))
+    top, bottom = _cut(len(dw), part, parts, ROWS), _cut(len(dw), part + 1, parts, ROWS)
+    _multiply(x[:, top:bottom], True, dy, False, db[:0], dw[top:bottom], scratch[part])
+    left, right = _cut(len(db), part, parts, VECTOR), _cut(len(db), part + 1, parts, VECTOR)
     for j in range(left, right):
         db[j] = dy[0, j]
     for i in range(1, len(dy)):
@@ -88,11 +225,11 @@ def _weight_gradient_part(
 
 @compiled
 def _input_gradient_part(
-    part: int, parts: int, gemm: int, wide: int, dy: Array, w: Array, dx: Array
+    part: int, parts: int, scratch: Array, dy: Array, w: Array, dx: Array
 ) -> None:
-    top, bottom, left, right = _rectangle(part, parts, dx.shape[0], dx.shape[1], w.shape[1])
+    top, bottom, left, right = _rectangle(part, parts, dx.shape[0], dx.shape[1])
     out = dx[top:bottom, left:right]
-    _multiply(gemm, wide, dy[top:bottom], AS_IT_IS, w[left:right], TRANSPOSED, out)
+    _multiply(dy[top:bottom], False, w[left:right], True, w[0, :0], out, scratch[part])
 
 
 _forward_parts = shared(_forward_part)
@@ -101,24 +238,20 @@ _input_gradient_parts = shared(_input_gradient_part)
 
 
 @compiled
-def forward(
-    team: int, parts: int, gemm: int, wide: int, x: Array, w: Array, b: Array, y: Array
-) -> None:
+def forward(team: int, parts: int, scratch: Array, x: Array, w: Array, b: Array, y: Array) -> None:
     """Write x (N, D) times W (D, K) plus b (K,) to y (N, K)."""
-    _forward_parts(team, parts, (gemm, wide, x, w, b, y))
+    _forward_parts(team, parts, (scratch, x, w, b, y))
 
 
 @compiled
 def weight_gradient(
-    team: int, parts: int, gemm: int, wide: int, x: Array, dy: Array, dw: Array, db: Array
+    team: int, parts: int, scratch: Array, x: Array, dy: Array, dw: Array, db: Array
 ) -> None:
     """Write x^T dy to dW (D, K) and the sum of dy's rows to db (K,)."""
-    _weight_gradient_parts(team, parts, (gemm, wide, x, dy, dw, db))
+    _weight_gradient_parts(team, parts, (scratch, x, dy, dw, db))
 
 
 @compiled
-def input_gradient(
-    team: int, parts: int, gemm: int, wide: int, dy: Array, w: Array, dx: Array
-) -> None:
+def input_gradient(team: int, parts: int, scratch: Array, dy: Array, w: Array, dx: Array) -> None:
     """Write dy (N, K) times W^T to dx (N, D)."""
-    _input_gradient_parts(team, parts, (gemm, wide, dy, w, dx))
+    _input_gradient_parts(team, parts, (scratch, dy, w, dx))

@@ -29,8 +29,7 @@ class Workers:
         team: the address of their team, 0 for one thread.
         kernels: the module `nnlab.core.kernels`; None for NumPy alone.
         products: the module `nnlab.core.products`; None to leave products to `numpy.matmul`.
-        gemm: addresses of the BLAS's products by dtype, with `products`.
-        wide: whether the BLAS's integers have 64 bits.
+        scratch: work space of products by dtype.
         owner: the team itself, which lives as long as this.
     """
 
@@ -38,8 +37,7 @@ class Workers:
     team: int = 0
     kernels: Any = None
     products: Any = None
-    gemm: dict[Any, int] = field(default_factory=dict)
-    wide: int = 0
+    scratch: dict[Any, NDArray[Any]] = field(default_factory=dict)
     owner: Any = None
 
     def can_multiply(self, x: NDArray[Any], y: NDArray[Any]) -> bool:
@@ -51,9 +49,11 @@ class Workers:
             and y.flags.c_contiguous
         )
 
-    def how(self, y: NDArray[Any]) -> tuple[int, int, int, int]:
+    def how(self, y: NDArray[Any]) -> tuple[int, int, NDArray[Any]]:
         """Return the first arguments of what is in `products`."""
-        return self.team, self.threads, self.gemm[y.dtype], self.wide
+        if y.dtype not in self.scratch:
+            self.scratch[y.dtype] = self.products.scratch(self.threads, y.dtype)
+        return self.team, self.threads, self.scratch[y.dtype]
 
 
 class _OfThread(threading.local):
@@ -82,7 +82,7 @@ def at_work() -> Iterator[Workers]:
         return
     threads = blas.get_threads()
     if threads not in _mine.known:
-        _mine.known[threads] = _employ(threads, blas)
+        _mine.known[threads] = _employ(threads)
     workers = _mine.present = _mine.known[threads]
     blas.set_threads(1)
     try:
@@ -92,9 +92,9 @@ def at_work() -> Iterator[Workers]:
         _mine.present = None
 
 
-def _employ(threads: int, blas: Any) -> Workers:
+def _employ(threads: int) -> Workers:
     from nnlab.team import Team
 
     team = Team(threads)
     own, products = kernels("nnlab.core.kernels"), kernels("nnlab.core.products")
-    return Workers(threads, team.address, own, products, blas.gemm, blas.wide, team)
+    return Workers(threads, team.address, own, products, owner=team)

@@ -115,26 +115,58 @@ def test_without_a_blas_that_can_be_called_products_are_numpys(monkeypatch):
         assert found.threads == 1
 
 
-@pytest.mark.parametrize("dtype", [np.float32, np.float64])
-@pytest.mark.parametrize("rows", [1, 2, 31, 64, 200])
-@pytest.mark.parametrize(("inputs", "outputs"), [(1, 1), (3, 50), (130, 7), (200, 300)])
-@pytest.mark.parametrize("parts", [1, 2, 3, 8])
-def test_products_in_parts_are_numpys(dtype, rows, inputs, outputs, parts):
+def layer_of(rows, inputs, outputs, dtype):
     rng = np.random.default_rng(0)
-    x, dy = rng.standard_normal((rows, inputs)), rng.standard_normal((rows, outputs))
-    w, b = rng.standard_normal((inputs, outputs)), rng.standard_normal(outputs)
-    x, dy, w, b = (array.astype(dtype) for array in (x, dy, w, b))
+    shapes = [(rows, inputs), (rows, outputs), (inputs, outputs), (outputs,)]
+    return [rng.standard_normal(shape).astype(dtype) for shape in shapes]
+
+
+def products_of(parts, x, dy, w, b):
+    """y, dx, dW and db, computed in so many parts."""
     y, dx, dw, db = (np.full_like(array, np.nan) for array in (dy, x, w, b))
-    blas = find_blas()
-    how = (0, parts, blas.gemm[x.dtype], blas.wide)
+    how = (0, parts, products.scratch(parts, x.dtype))
     products.forward(*how, x, w, b, y)
     products.weight_gradient(*how, x, dy, dw, db)
     products.input_gradient(*how, dy, w, dx)
+    return y, dx, dw, db
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("rows", [1, 2, 31, 64, 200])
+@pytest.mark.parametrize(("inputs", "outputs"), [(1, 1), (3, 50), (130, 7), (200, 300), (401, 193)])
+@pytest.mark.parametrize("parts", [1, 2, 3, 8])
+def test_products_in_parts_are_numpys(dtype, rows, inputs, outputs, parts):
+    x, dy, w, b = layer_of(rows, inputs, outputs, dtype)
+    y, dx, dw, db = products_of(parts, x, dy, w, b)
     digits = 1e-3 if dtype == np.float32 else 1e-11
     np.testing.assert_allclose(y, x @ w + b, digits, digits)
     np.testing.assert_allclose(dx, dy @ w.T, digits, digits)
     np.testing.assert_allclose(dw, x.T @ dy, digits, digits)
     np.testing.assert_allclose(db, dy.sum(axis=0), digits, digits)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("parts", [2, 3, 8])
+def test_products_have_the_same_bits_in_any_number_of_parts(dtype, parts):
+    layer = layer_of(77, 410, 303, dtype)
+    for whole, cut in zip(products_of(1, *layer), products_of(parts, *layer), strict=True):
+        np.testing.assert_array_equal(whole, cut)
+
+
+def test_the_scores_of_an_image_do_not_depend_on_those_beside_it():
+    x, dy, w, b = layer_of(50, 784, 100, np.float32)
+    together = products_of(1, x, dy, w, b)[0]
+    for i in (0, 7, 49):
+        alone = products_of(1, x[i : i + 1], dy[i : i + 1], w, b)[0]
+        np.testing.assert_array_equal(alone[0], together[i])
+
+
+def test_what_stands_around_a_result_is_left_alone():
+    x, _, w, b = layer_of(13, 40, 21, np.float32)
+    around = np.full((15, 21), 7, np.float32)
+    products.forward(0, 1, products.scratch(1, x.dtype), x, w, b, around[1:14])
+    np.testing.assert_array_equal(around[[0, 14]], 7)
+    np.testing.assert_allclose(around[1:14], x @ w + b, 1e-4, 1e-4)
 
 
 def test_a_layer_computes_alike_at_work_and_outside(two_threads):
