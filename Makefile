@@ -105,6 +105,7 @@ bench: $(BENCH)/.installed
 	$(BENCH)/bin/python benchmarks/startup.py
 	$(BENCH)/bin/python benchmarks/training.py
 	$(BENCH)/bin/python benchmarks/checkpoints.py $(PHOTOS)
+	$(BENCH)/bin/python benchmarks/diagnostics.py
 	$(BENCH)/bin/python benchmarks/neighbors.py $(PHOTOS)
 	$(BENCH)/bin/python benchmarks/ranks.py
 	$(BENCH)/bin/python benchmarks/sweep.py
