@@ -2,7 +2,8 @@
 
 Each is one class with its formula and derivative and one entry in `ACTIVATIONS`. Where the
 derivative can be written with the output y alone (ReLU, ELU, sigmoid, tanh), the output takes
-the input's place in memory.
+the input's place in memory. Maxout (Goodfellow et al. 2013) is not among them: it is a function of
+several numbers, which changes the width of what follows.
 """
 
 from typing import Any, ClassVar
