@@ -89,8 +89,8 @@ def nnlab(
     row: Row,
     images: Any,
     labels: Any,
-    threads: int,
-    watched: bool = True,  # noqa: ARG001
+    threads: int,  # noqa: ARG001
+    watched: bool = True,
 ) -> Run:
     """Train with nnlab, with or without its diagnostics."""
     from nnlab.cli.progress import Progress
