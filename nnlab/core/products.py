@@ -14,7 +14,7 @@ the first-level cache while all rows of A pass by:
 
 A is read where it lies, unless it is transposed: then blocks of it are copied as well. Every number
 of a result is one sum in the order of the inner dimension, so its bits depend neither on how many
-parts there are nor on what stands beside it. All arrays are of one type, their rows contiguous.
+parts there are nor on what stands beside it. All arrays are of one type, contiguous.
 """
 
 from typing import Any
@@ -59,52 +59,44 @@ def scratch(parts: int, dtype: np.dtype[Any]) -> Array:
 
 @compiled
 def _copy_panel(
-    b: Array,
+    one: Any,
+    size: int,
+    b: int,
+    step: int,
     transposed: bool,
-    top: int,
     depth: int,
-    left: int,
     columns: int,
     vectors: int,
-    out: Array,
+    out: int,
 ) -> None:
-    """Copy rows from `top` and columns from `left` of op(B) to `out`, rows of whole vectors."""
-    one, size, step = b.dtype.type(1), b.itemsize, b.strides[0]
+    """Copy `depth` rows and `columns` columns of op(B) at an address to rows of whole vectors."""
     lanes = VECTOR_BYTES // size
-    width, source, target = vectors * lanes, b.ctypes.data, out.ctypes.data
+    width = vectors * lanes
     if transposed:
         # What is written behind the last row lies in the panel, whose depth is whole vectors.
         for j in range(0, columns, lanes):
             for k in range(0, depth, lanes):
                 transpose(
                     one, min(lanes, columns - j) - 1, depth - k,
-                    source + (left + j) * step + (top + k) * size, step // size,
-                    target + (k * width + j) * size, width,
+                    b + (j * step + k) * size, step, out + (k * width + j) * size, width,
                 )  # fmt: skip
     else:
         for k in range(depth):
             for v in range(vectors):
                 copy_vector(
-                    one, columns - v * lanes,
-                    source + (top + k) * step + left * size + v * VECTOR_BYTES,
-                    target + (k * vectors + v) * VECTOR_BYTES,
+                    one, columns - v * lanes, b + k * step * size + v * VECTOR_BYTES,
+                    out + (k * vectors + v) * VECTOR_BYTES,
                 )  # fmt: skip
 
 
 @compiled
-def _copy_block(a: Array, top: int, depth: int, begin: int, end: int, out: Array) -> None:
-    """Copy rows from `top` and columns `begin` to `end` of A to `out`, tile after tile."""
-    one, size, step = a.dtype.type(1), a.itemsize, a.strides[0]
-    for i in range(begin, end, ROWS):
-        first = (i - begin) * depth
-        if i + ROWS <= end:
-            source, target = a.ctypes.data + top * step + i * size, out.ctypes.data + first * size
-            for k in range(depth):
-                copy_rows(one, source + k * step, target + k * ROWS * size)
-        else:
-            for k in range(depth):
-                for j in range(end - i):
-                    out[first + k * ROWS + j] = a[top + k, i + j]
+def _copy_block(one: Any, size: int, a: int, step: int, depth: int, columns: int, out: int) -> None:
+    """Copy `depth` rows and `columns` columns of A at an address, tile after tile."""
+    for i in range(0, columns, ROWS):
+        for k in range(depth):
+            copy_rows(
+                one, columns - i, a + (k * step + i) * size, out + (i * depth + k * ROWS) * size
+            )
 
 
 @compiled
@@ -133,49 +125,63 @@ def _tile(
 
 @compiled
 def _multiply(
-    a: Array,
+    one: Any,
+    size: int,
+    rows: int,
+    columns: int,
+    inner: int,
+    a: int,
+    a_step: int,
     a_transposed: bool,
-    b: Array,
+    b: int,
+    b_step: int,
     b_transposed: bool,
-    bias: Array,
-    out: Array,
-    scratch: Array,
+    bias: int,
+    out: int,
+    out_step: int,
+    panel: int,
 ) -> None:
-    """Write op(a) op(b) to `out`, plus a bias (columns,) unless it is empty."""
-    one, size = out.dtype.type(1), out.itemsize
-    lanes, out_row, a_step = VECTOR_BYTES // size, out.strides[0] // size, a.strides[0]
-    rows, columns = out.shape
-    inner = a.shape[0] if a_transposed else a.shape[1]
-    panel, packed = scratch[:PANEL], scratch[PANEL : PANEL + PACKED]
-    zeros = scratch[PANEL + PACKED :].ctypes.data
+    """Write op(A) op(B) to `out`; all by address, to be compiled once a type.
+
+    op(A) is (rows, inner), op(B) is (inner, columns). Each matrix is followed by the numbers from
+    one of its rows to the next, and by whether it lies there transposed. `size` is that of a number
+    in bytes, `one` the number 1. `bias`, unless it is 0, is added to every row. The scratch begins
+    at `panel`.
+    """
+    lanes = VECTOR_BYTES // size
+    packed = panel + PANEL * size
+    zeros = packed + PACKED * size
     stretch = BLOCK if a_transposed else rows
     for begin in range(0, rows, stretch):
         end = min(rows, begin + stretch)
         for top in range(0, inner, DEPTH):
             depth = min(DEPTH, inner - top)
             if a_transposed:
-                _copy_block(a, top, depth, begin, end, packed)
+                above = a + (top * a_step + begin) * size
+                _copy_block(one, size, above, a_step, depth, end - begin, packed)
             left = 0
             while left < columns:
                 # Four vectors are two tiles of two, which is quicker than three and one.
                 remaining = -(-(columns - left) // lanes)
                 vectors = 2 if remaining == 4 else min(WIDEST, remaining)
                 width = min(vectors * lanes, columns - left)
-                _copy_panel(b, b_transposed, top, depth, left, width, vectors, panel)
+                place = left * b_step + top if b_transposed else top * b_step + left
+                _copy_panel(
+                    one, size, b + place * size, b_step, b_transposed, depth, width, vectors, panel
+                )
                 for i in range(begin, end, ROWS):
-                    here = out.ctypes.data + (i * out_row + left) * size
+                    here = out + (i * out_step + left) * size
                     start, start_row = zeros, 0
                     if top:
-                        start, start_row = here, out_row
-                    elif bias.size:
-                        start = bias.ctypes.data + left * size
-                    at, a_row, a_column = packed.ctypes.data + (i - begin) * depth * size, 1, ROWS
+                        start, start_row = here, out_step
+                    elif bias:
+                        start = bias + left * size
+                    at, a_row, a_column = packed + (i - begin) * depth * size, 1, ROWS
                     if not a_transposed:
-                        at, a_row, a_column = a.ctypes.data + i * a_step, a_step // size, 1
-                        at += top * size
+                        at, a_row, a_column = a + (i * a_step + top) * size, a_step, 1
                     _tile(
                         vectors, one, depth, min(ROWS, end - i) - 1, width, at, a_row, a_column,
-                        panel.ctypes.data, start, start_row, here, out_row,
+                        panel, start, start_row, here, out_step,
                     )  # fmt: skip
                 left += width
 
@@ -205,8 +211,14 @@ def _forward_part(
     part: int, parts: int, scratch: Array, x: Array, w: Array, b: Array, y: Array
 ) -> None:
     top, bottom, left, right = _rectangle(part, parts, y.shape[0], y.shape[1])
-    out = y[top:bottom, left:right]
-    _multiply(x[top:bottom], False, w[:, left:right], False, b[left:right], out, scratch[part])
+    size, inner, columns = y.itemsize, x.shape[1], y.shape[1]
+    _multiply(
+        y.dtype.type(1), size, bottom - top, right - left, inner,
+        x.ctypes.data + top * inner * size, inner, False,
+        w.ctypes.data + left * size, columns, False, b.ctypes.data + left * size,
+        y.ctypes.data + (top * columns + left) * size, columns,
+        scratch.ctypes.data + part * scratch.shape[1] * size,
+    )  # fmt: skip
 
 
 @compiled
@@ -214,7 +226,13 @@ def _weight_gradient_part(
     part: int, parts: int, scratch: Array, x: Array, dy: Array, dw: Array, db: Array
 ) -> None:
     top, bottom = _cut(len(dw), part, parts, ROWS), _cut(len(dw), part + 1, parts, ROWS)
-    _multiply(x[:, top:bottom], True, dy, False, db[:0], dw[top:bottom], scratch[part])
+    size, inputs, columns = dw.itemsize, dw.shape[0], dw.shape[1]
+    _multiply(
+        dw.dtype.type(1), size, bottom - top, columns, len(x),
+        x.ctypes.data + top * size, inputs, True, dy.ctypes.data, columns, False, 0,
+        dw.ctypes.data + top * columns * size, columns,
+        scratch.ctypes.data + part * scratch.shape[1] * size,
+    )  # fmt: skip
     left, right = _cut(len(db), part, parts, VECTOR), _cut(len(db), part + 1, parts, VECTOR)
     for j in range(left, right):
         db[j] = dy[0, j]
@@ -228,8 +246,14 @@ def _input_gradient_part(
     part: int, parts: int, scratch: Array, dy: Array, w: Array, dx: Array
 ) -> None:
     top, bottom, left, right = _rectangle(part, parts, dx.shape[0], dx.shape[1])
-    out = dx[top:bottom, left:right]
-    _multiply(dy[top:bottom], False, w[left:right], True, w[0, :0], out, scratch[part])
+    size, inner, columns = dx.itemsize, dy.shape[1], dx.shape[1]
+    _multiply(
+        dx.dtype.type(1), size, bottom - top, right - left, inner,
+        dy.ctypes.data + top * inner * size, inner, False,
+        w.ctypes.data + left * inner * size, inner, True, 0,
+        dx.ctypes.data + (top * columns + left) * size, columns,
+        scratch.ctypes.data + part * scratch.shape[1] * size,
+    )  # fmt: skip
 
 
 _forward_parts = shared(_forward_part)

@@ -53,11 +53,11 @@ LINE = 64
 class _Vectors:
     """The vectors of one type of number, and what is done with them."""
 
-    def __init__(self, builder: ir.IRBuilder, one: Any) -> None:
+    def __init__(self, builder: ir.IRBuilder, one: Any, lanes: int | None = None) -> None:
         bits = 32 if one == types.float32 else 64
         self.builder = builder
         self.number = ir.FloatType() if bits == 32 else ir.DoubleType()
-        self.lanes = VECTOR_BYTES * 8 // bits
+        self.lanes = lanes or VECTOR_BYTES * 8 // bits
         self.kind = ir.VectorType(self.number, self.lanes)
         self.name = f"v{self.lanes}f{bits}"
 
@@ -198,32 +198,24 @@ def _tile(vectors: int) -> Any:
 tile_1, tile_2, tile_3 = (_tile(vectors) for vectors in (1, 2, 3))
 
 
-@intrinsic
-def copy_rows(_, one, source, target):  # type: ignore[no-untyped-def]
-    """Copy `ROWS` numbers from one address to another."""
+def _copy(lanes: int | None) -> Any:
+    @intrinsic
+    def copy(_, one, count, source, target):  # type: ignore[no-untyped-def]
+        """Copy `count` numbers, and zeros behind them up to `ROWS` or a whole vector."""
 
-    def generate(context, builder, _, arguments):  # type: ignore[no-untyped-def]
-        vector = _Vectors(builder, one)
-        kind = ir.VectorType(vector.number, ROWS)
-        source, target = _pointers(builder, kind, *arguments[1:])
-        vector.store(vector.load(source), target)
-        return context.get_dummy_value()
+        def generate(context, builder, _, arguments):  # type: ignore[no-untyped-def]
+            _, count, *addresses = arguments
+            vector = _Vectors(builder, one, lanes)
+            source, target = _pointers(builder, vector.kind, *addresses)
+            vector.store(vector.load(source, vector.first_lanes(count)), target)
+            return context.get_dummy_value()
 
-    return types.void(one, types.intp, types.intp), generate
+        return types.void(one, *[types.intp] * 3), generate
+
+    return copy
 
 
-@intrinsic
-def copy_vector(_, one, count, source, target):  # type: ignore[no-untyped-def]
-    """Copy `count` numbers, and zeros behind them if a vector holds more."""
-
-    def generate(context, builder, _, arguments):  # type: ignore[no-untyped-def]
-        _, count, *addresses = arguments
-        vector = _Vectors(builder, one)
-        source, target = _pointers(builder, vector.kind, *addresses)
-        vector.store(vector.load(source, vector.first_lanes(count)), target)
-        return context.get_dummy_value()
-
-    return types.void(one, *[types.intp] * 3), generate
+copy_vector, copy_rows = _copy(None), _copy(ROWS)
 
 
 @intrinsic
