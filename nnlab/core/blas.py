@@ -8,6 +8,7 @@ names, `find_blas` says so: products stay with `numpy.matmul` then, and threads 
 import ctypes
 from dataclasses import dataclass
 from functools import cache
+from importlib import import_module
 from typing import Any
 
 # OpenBLAS in NumPy's wheels, and elsewhere: what stands before and after a function's name.
@@ -30,11 +31,11 @@ class Blas:
 def find_blas() -> Blas | None:
     """Return the OpenBLAS that NumPy computes with; None if it is another BLAS, or hidden."""
     try:
-        from numpy._core import _multiarray_umath  # NumPy 2
+        module = import_module("numpy._core._multiarray_umath")  # NumPy 2
     except ImportError:
-        from numpy.core import _multiarray_umath
+        module = import_module("numpy.core._multiarray_umath")
     try:
-        library = ctypes.CDLL(_multiarray_umath.__file__)
+        library = ctypes.CDLL(module.__file__)
     except OSError:
         return None
     for before, after in NAMES:
