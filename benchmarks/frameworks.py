@@ -85,37 +85,12 @@ def first_weights(row: Row) -> list[tuple[Any, Any]]:
     ]
 
 
-def nnlab(
-    row: Row,
-    images: Any,
-    labels: Any,
-    threads: int,  # noqa: ARG001
-    watched: bool = True,
-) -> Run:
-    """Train with nnlab, with or without its diagnostics."""
+def nnlab(row: Row, images: Any, labels: Any, threads: int) -> Run:  # noqa: ARG001
     from nnlab.cli.progress import Progress
     from nnlab.training.assembly import Division, make_trainer
     from nnlab.training.images import ImageSet
     from nnlab.training.settings import Settings
     from nnlab.training.trainer import EpochDone
-    from nnlab.training.watch import Watch
-
-    class Unwatched(Watch):
-        """Measures nothing; without samples, the trainer judges nothing."""
-
-        def gradients(self) -> dict[str, float]:
-            return {}
-
-        update = gradients
-
-        def units(self, rows: int) -> dict[str, float]:  # noqa: ARG002
-            return {}
-
-        def before_update(self) -> None:
-            pass
-
-        def keep(self, step: int, measured: dict[str, float]) -> None:
-            pass
 
     settings = Settings(
         model="mlp" if row.hidden else "softmax",
@@ -129,8 +104,6 @@ def nnlab(
     )
     train = ImageSet.of(images.reshape(-1, *row.image_shape), labels)
     trainer, _ = make_trainer(settings, Division(train, None, ""), CLASSES)
-    if not watched:
-        trainer.watch = Unwatched(trainer.network, row.batch, trainer.best_theta)
     progress = Progress()
     progress.begin(settings.epochs, trainer.batches.steps, 0)
     events = trainer.run()

@@ -38,19 +38,20 @@ from nnlab.team import shared
 
 Array = Any
 
+# As deep as a panel may be to stay in a first-level cache of 48 kB; whole vectors of any type.
 DEPTH = 192
 # Rows of a transposed A that are copied at a time: with a panel they fit the second-level cache.
 BLOCK = 24 * ROWS
 # Columns are cut where a vector begins, whatever its numbers' type.
 VECTOR = VECTOR_BYTES // 4
-# With fewer columns in a part the copying of A's rows to the registers is not worth it.
+# With fewer columns in a part, its tiles would be narrow ones.
 LEAST = 4 * VECTOR
 # What a part needs in float32, and at most: a panel, a block, and zeros to begin sums with.
 PANEL, PACKED, ZEROS = DEPTH * WIDEST * VECTOR, DEPTH * BLOCK, WIDEST * VECTOR
 
 
 def scratch(parts: int, dtype: np.dtype[Any]) -> Array:
-    """Return work space for all parts of a product, a row each, where cache lines begin."""
+    """Return work space (parts, S) for the parts of a product, where vectors begin."""
     size = PANEL + PACKED + ZEROS
     memory = np.zeros(parts * size + LINE, dtype)
     first = -memory.ctypes.data % LINE // memory.itemsize
@@ -151,7 +152,8 @@ def _multiply(
     lanes = VECTOR_BYTES // size
     packed = panel + PANEL * size
     zeros = packed + PACKED * size
-    stretch = BLOCK if a_transposed else rows
+    # There may be fewer rows than parts, and then none in this one.
+    stretch = BLOCK if a_transposed else max(1, rows)
     for begin in range(0, rows, stretch):
         end = min(rows, begin + stretch)
         for top in range(0, inner, DEPTH):

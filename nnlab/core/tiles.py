@@ -46,7 +46,7 @@ def _shape() -> tuple[int, int]:
 VECTOR_BYTES, ROWS = _shape()
 # Vectors of a tile at most.
 WIDEST = 3
-# Bytes of a cache line: a vector that lies across two takes twice as long to load.
+# Bytes of a cache line: a vector that lies across two of them takes twice as long to load.
 LINE = 64
 
 

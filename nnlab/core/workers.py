@@ -4,9 +4,9 @@
         network.forward(x)           layers ask `current()` and share what is worth it
 
 Inside, the BLAS computes with one thread and the team takes its place, so that the two never
-fight for the cores; outside, and where the BLAS is not one that can be called from compiled code,
-products are NumPy's, and the BLAS has its own threads. There are as many threads as the BLAS was
-told to use (`nnlab.machine.limit_blas_threads`).
+fight for the cores; outside, and where the threads of the BLAS cannot be stopped, products are
+NumPy's, and the BLAS has its own threads. There are as many threads as the BLAS was told to use
+(`nnlab.machine.limit_blas_threads`).
 """
 
 import threading

@@ -22,6 +22,7 @@ The bounds are rules of thumb, chosen so that the defaults stay silent on real i
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from statistics import median
 
 import numpy as np
 
@@ -60,7 +61,7 @@ class Evidence:
     def layers(self, quantity: str, *kinds: str) -> dict[str, float]:
         """Return the median of a quantity over the samples by layer, of some kinds of layers."""
         return {
-            name.removeprefix(f"{quantity}_"): float(np.median(values))
+            name.removeprefix(f"{quantity}_"): median(values)
             for name, values in self.samples.items()
             if name.startswith(f"{quantity}_") and name.endswith(kinds)
         }

@@ -7,6 +7,7 @@ Between two events the trainer is at a step boundary: its state can be stored th
 trainer that is given that state goes on exactly as this one would have. To stop, stop walking.
 """
 
+from bisect import bisect_left
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field, replace
@@ -268,7 +269,7 @@ class Trainer:
         if not sampled:  # a run of before there were samples goes on, and has not met one yet
             return
         begun = counters.epoch * self.batches.steps
-        count = max(FEWEST_SAMPLES, sum(step >= begun for step in sampled["step"]))
+        count = max(FEWEST_SAMPLES, len(sampled["step"]) - bisect_left(sampled["step"], begun))
         steps = [int(step) for step in sampled["step"][-count:]]
         rates = self.step_history["learning_rate"][: self.steps_done]
         evidence = advice.Evidence(

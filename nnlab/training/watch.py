@@ -13,8 +13,8 @@ one place a sampled step. ``<i>_<kind>`` names a layer as in ``/weights``.
     dead_<i>_<activation>       share of units for which that holds at every image of the batch:
                                 none of the batch can teach them
 
-Steps 0, 1, 2, 4, ..., 32 are sampled, while much changes, and then every 64th. A sample costs about
-as much as the optimizer's part of a step; what that adds to training is a fraction of a percent.
+Steps 0, 1, 2, 4, ..., 64 are sampled, while much changes, and then every 128th. A sample costs as
+much as two or three updates; what that adds to training is below 1 %: `benchmarks/diagnostics.py`.
 """
 
 from collections.abc import Iterator
@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 from nnlab.core.activations import Activation
 from nnlab.core.network import Network
 
-EVERY = 64
+EVERY = 128
 # A unit whose local derivative is below this share of the steepest one is called saturated.
 FLAT = 0.1
 

@@ -18,9 +18,9 @@ def trainer_of(train, **settings):
     return make_trainer(chosen, divide(chosen, train, None), 10)[0]
 
 
-def test_steps_are_sampled_closely_at_first_and_then_every_64th():
-    assert [step for step in range(257) if is_sampled(step)] == [
-        0, 1, 2, 4, 8, 16, 32, 64, 128, 192, 256,
+def test_steps_are_sampled_closely_at_first_and_then_every_128th():
+    assert [step for step in range(513) if is_sampled(step)] == [
+        0, 1, 2, 4, 8, 16, 32, 64, 128, 256, 384, 512,
     ]  # fmt: skip
 
 
