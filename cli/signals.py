@@ -11,6 +11,10 @@ from nnlab.cli import early
 from nnlab.errors import InterruptedRunError, StoppedError
 
 
+class _StopNowError(BaseException):
+    """A signal that ends what is going on; no library takes it for an error of its own."""
+
+
 class StopFlag:
     """Why to stop; empty while there is no reason.
 
@@ -35,7 +39,7 @@ class StopFlag:
         """Note a signal.
 
         Raises:
-            InterruptedRunError, KeyboardInterrupt: at once, the first time.
+            KeyboardInterrupt, _StopNowError: at once, the first time.
         """
         self.reason = self.reason or signal.Signals(number).name
         if not self._at_once:
@@ -43,10 +47,7 @@ class StopFlag:
         self._at_once = False  # what is cleaned up now is not to be disturbed
         if number == signal.SIGINT:
             raise KeyboardInterrupt
-        raise InterruptedRunError(
-            f"stopped by {self.reason} before training began; nothing was written. The same "
-            "command begins again."
-        )
+        raise _StopNowError
 
 
 @contextmanager
@@ -59,6 +60,9 @@ def stop_on_signals(at_once: bool = False) -> Iterator[StopFlag]:
 
     Args:
         at_once: see `StopFlag`.
+
+    Raises:
+        InterruptedRunError, KeyboardInterrupt: stopped at once.
     """
     flag = StopFlag(at_once)
     at_terminal = sys.stdin is not None and sys.stdin.isatty()
@@ -75,6 +79,11 @@ def stop_on_signals(at_once: bool = False) -> Iterator[StopFlag]:
         for number in early.arrived:
             flag.set(number)
         yield flag
+    except _StopNowError:
+        raise InterruptedRunError(
+            f"stopped by {flag.reason} before training began; nothing was written. The same "
+            "command begins again."
+        ) from None
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

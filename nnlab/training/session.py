@@ -22,6 +22,7 @@ from nnlab.training.assembly import Division, divide, make_trainer
 from nnlab.training.images import ImageSet
 from nnlab.training.keeping import Keeper
 from nnlab.training.pace import Pace
+from nnlab.training.rehearsal import rehearse
 from nnlab.training.resuming import changes, check_same_run, open_earlier
 from nnlab.training.runstate import load_standardization, restore, store_model
 from nnlab.training.settings import Settings
@@ -187,9 +188,8 @@ def _train(
     else:
         run = earlier
         check_same_run(settings, data.name, data.checksum, run)
-        trainer, _ = make_trainer(
-            settings, division, len(data.classes), load_standardization(earlier), ranks
-        )
+        standardization = load_standardization(earlier)
+        trainer, _ = make_trainer(settings, division, len(data.classes), standardization, ranks)
         restore(trainer, run)
         if trainer.finished and "result" in run.attributes:
             ranks.together = True
@@ -201,6 +201,7 @@ def _train(
             # What was measured was measured on weights that are about to change.
             run.attributes.pop("result", None)
             run.evaluations.clear()
+    rehearse(settings, division, len(data.classes), standardization)
     yield Started(
         parameters=len(trainer.network.theta),
         train_images=len(division.train),
