@@ -10,6 +10,9 @@ from nnlab.sweep.study import Study
 from nnlab.sweep.trials import DIVERGED, FAILED, RUNNING, STOPPED, Trials
 from nnlab.training.durations import format_duration
 
+# A living worker holds the lock of a journal for milliseconds.
+LONG_LOCKED = 2.0
+
 
 def show_status(out: Output, study: Study, trials: Trials) -> None:
     """Show where a study stands."""
@@ -24,6 +27,12 @@ def show_status(out: Output, study: Study, trials: Trials) -> None:
     if best:
         out.line(f"best: {describe(study, best[0])}")
     _show_open(out, study, found)
+    locked = trials.locked_seconds
+    if locked > LONG_LOCKED:
+        out.note(
+            f"the journal has been locked for {locked:.0f} s: its holder may have "
+            "died; the workers take the lock away after half a minute"
+        )
     out.result(
         {
             "study": str(study.path),

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from random import random
 from statistics import fmean
-from time import sleep
+from time import monotonic, sleep
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
@@ -29,6 +29,8 @@ IDENTITY = "nnlab_study"
 ALREADY_THERE = ("IntegrityError", "ProgrammingError")
 # Between the tries to open a database, seconds at most.
 OPENING_PAUSES = (1.0, 2.0, 4.0)
+# How long the maker of a study in a storage may take to say whose it is.
+NAMING_SECONDS = 5.0
 # Taken while a trial is asked for, so that no two workers ask for the last one.
 ASKING = "ask"
 
@@ -88,14 +90,24 @@ def _load(study: Study, identity: str) -> tuple[Any, str | None]:
         storage: Any = open_journal(study.folder / JOURNAL)
     else:
         storage = optuna.storages.get_storage(study.storage)
-    found = optuna.create_study(
-        storage=storage,
-        study_name=study.path.stem,
-        direction="maximize" if study.more_is_better else "minimize",
-        load_if_exists=True,
-    )
+    name = study.path.stem
+    try:
+        found = optuna.load_study(storage=storage, study_name=name)
+    except KeyError:
+        direction = "maximize" if study.more_is_better else "minimize"
+        # Of several that begin it at once, one makes it; the others wait to hear whose it is.
+        try:
+            found = optuna.create_study(storage=storage, study_name=name, direction=direction)
+            found.set_user_attr(IDENTITY, identity)
+            return found, identity
+        except optuna.exceptions.DuplicatedStudyError:
+            found = optuna.load_study(storage=storage, study_name=name)
+    deadline = monotonic() + NAMING_SECONDS
     known: str | None = found.user_attrs.get(IDENTITY)
-    if known is None and not found.get_trials(deepcopy=False):
+    while known is None and monotonic() < deadline:
+        sleep(0.05)
+        known = found.user_attrs.get(IDENTITY)
+    if known is None and not found.get_trials(deepcopy=False):  # its maker died before it said so
         found.set_user_attr(IDENTITY, identity)
         known = identity
     return found, known
@@ -144,6 +156,15 @@ class SharedTrials(Trials):
         with _storage_of(self.study):
             found: list[Any] = self.optuna_study.get_trials(deepcopy=False)
         return found
+
+    @property
+    def locked_seconds(self) -> float:
+        """For how long the journal has been locked."""
+        if self.study.storage is not None:
+            return 0.0
+        from nnlab.sweep.journal import locked_seconds
+
+        return locked_seconds(self.study.folder / JOURNAL)
 
     def begun(self) -> int:
         """Return how many trials there are in the storage."""

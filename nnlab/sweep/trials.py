@@ -102,6 +102,11 @@ class Trials:
         self.study = study
         self._final: dict[Path, Standing] = {}
 
+    @property
+    def locked_seconds(self) -> float:
+        """For how long nobody could begin or end a trial; files alone are never locked."""
+        return 0.0
+
     def point(self, trial: int) -> Point:
         """Return what a trial tries: a function of the study and the number."""
         if self.study.sampler == "grid":

@@ -278,6 +278,26 @@ def test_studies_that_collide_are_refused_in_a_line_and_nothing_is_touched(nnlab
     assert {item: item.read_bytes() for item in folder.iterdir()} == before
 
 
+@pytest.mark.sweep
+def test_of_studies_that_begin_in_one_folder_at_once_one_is_worked_on(nnlab, start_nnlab, study):
+    head = 'folder = "shared.sweep"'
+    paths = {epochs: study(head=head, epochs=epochs, name=f"{epochs}.toml") for epochs in (2, 3)}
+    workers = [(epochs, start_nnlab("sweep", "work", path)) for epochs, path in paths.items()
+               for _ in range(2)]  # fmt: skip
+    ends = [(epochs, process.communicate(timeout=120)[1], process.returncode)
+            for epochs, process in workers]  # fmt: skip
+    (won,) = {epochs for epochs, _, code in ends if code == 0}
+    assert sorted(code for _, _, code in ends) == [0, 0, 2, 2]
+    for epochs, said, code in ends:
+        assert (epochs == won) == (code == 0)
+        if code == 2:
+            assert f"fixed.epochs was {won}, is {epochs}" in said
+            assert len(said.strip().splitlines()) == 1
+    status = nnlab("sweep", "status", paths[won], "--json").json
+    assert status["runs"]["done"] == 4
+    assert {run["epochs"] for trial in status["trials"] for run in trial["runs"]} == {won}
+
+
 @pytest.mark.parametrize("command", ["run", "work", "status", "best"])
 def test_a_study_that_is_not_there_is_one_line(nnlab, tmp_path, command):
     done = nnlab("sweep", command, tmp_path / "none.toml", "--json")

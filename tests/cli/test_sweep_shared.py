@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -179,6 +180,65 @@ def test_workers_share_a_tpe_search_and_one_that_is_killed_loses_nothing(nnlab, 
     assert {trial.number: trial.value for trial in stored.trials} == values
     best = nnlab("sweep", "best", path, "--json").json["best"]
     assert best["value"] == stored.best_value
+
+
+LOCKING = """
+import os, signal, sys
+from optuna.storages.journal import JournalFileSymlinkLock
+JournalFileSymlinkLock(sys.argv[1]).acquire()
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+@pytest.mark.sweep
+def test_a_holder_of_the_lock_that_was_killed_stops_the_others_for_half_a_minute(
+    nnlab, start_nnlab, study, tmp_path, monkeypatch
+):
+    path = study(trials=2)
+    monkeypatch.chdir(tmp_path)  # the study is named as its user would, from its folder
+    assert nnlab("sweep", "work", path.name, "--time-limit", "1s").code == 75
+    subprocess.run([sys.executable, "-c", LOCKING, "tpe.sweep/journal.log"])
+    lock = tmp_path / "tpe.sweep" / "journal.log.lock"
+    assert lock.is_symlink()
+    workers = [start_nnlab("sweep", "work", path.name) for _ in range(2)]
+    time.sleep(3)
+    # Who only looks is not stopped, and is told.
+    looked = nnlab("sweep", "status", path.name)
+    assert re.search(r"the journal has been locked for \d+ s", looked.stderr), looked
+    said = [worker.communicate(timeout=120)[1] for worker in workers]
+    assert [worker.returncode for worker in workers] == [0, 0], said
+    assert sum(text.count("done, val_accuracy") for text in said) == 2
+    assert not os.path.lexists(lock)
+
+
+def test_of_studies_that_begin_at_once_under_one_name_a_storage_takes_one(study, tmp_path):
+    url = f"sqlite:///{tmp_path / 'shared.db'}"
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+        study(head=f'storage = "{url}"').rename(tmp_path / name / "tpe.toml")
+    began = """
+import sys
+from pathlib import Path
+from nnlab.errors import InputError
+from nnlab.sweep.folder import DataSource
+from nnlab.sweep.opening import open_source
+from nnlab.sweep.study import read_study
+study = read_study(Path(sys.argv[1]))
+sys.stdin.readline()
+try:
+    open_source(study, DataSource(Path("none.h5"), "abc"))
+    print("began")
+except InputError as error:
+    print(error)
+"""
+    both = [
+        subprocess.Popen([sys.executable, "-c", began, tmp_path / name / "tpe.toml"],
+                         stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        for name in ("one", "two")
+    ]  # fmt: skip
+    said = sorted(process.communicate("go\n")[0].strip() for process in both)
+    assert said[0] == "began"
+    assert said[1].startswith("the storage") or "has another study called tpe" in said[1], said
 
 
 @pytest.mark.sweep

@@ -1,4 +1,4 @@
-"""The job scripts of examples/slurm, run as they stand: arrays, ranks, preemption, dependencies."""
+"""The job scripts of examples/slurm, run as they stand: arrays, ranks, dependencies."""
 
 import json
 import random
@@ -13,8 +13,6 @@ import pytest
 pytestmark = [pytest.mark.slurm, pytest.mark.xdist_group("slurm")]
 
 SCRIPTS = Path(__file__).parents[2] / "examples" / "slurm"
-# Seconds that a step of the cluster may take on a machine that does much else.
-AMPLE = 300
 STUDY = """
 data = "{data}"
 sampler = "{sampler}"
@@ -127,39 +125,6 @@ def _library_of_mpich():
     except importlib.metadata.PackageNotFoundError:
         pytest.skip("there is no library of MPICH: pip install mpich")
     return str(next(file.locate() for file in files if file.name == "libmpi.so.12").parent)
-
-
-@pytest.mark.timeout(3000)  # it waits often, each time for long on a busy machine
-def test_a_run_that_is_preempted_three_times_and_requeued_ends_like_an_undisturbed_one(
-    slurm, sbatch, nnlab, fashion_file, tmp_path
-):
-    # To preempt it takes the cluster up to 16 s, three times; these epochs take at least 60.
-    settings = ("--model", "mlp", "--hidden", 32, "--dropout", 0.2, "--epochs", 9000,
-                "--threads", 1, "--checkpoint-every", "2s")  # fmt: skip
-    job = sbatch("--time=60", "--cpus-per-task=1", "--exclusive", "--nodelist=n1",
-                 "-o", "train.log", SCRIPTS / "train.sh", fashion_file,
-                 "-o", "run.h5", *settings)  # fmt: skip
-    run = tmp_path / "run.h5"
-    for restarts in range(1, 4):
-        wait_until(run.exists, AMPLE)
-        wait_until(lambda: slurm.state(job) == "RUNNING" or slurm.ended(job), AMPLE)
-        time.sleep(1.5)
-        urgent = sbatch("-p", "urgent", "--exclusive", "--nodelist=n1", "--wrap", "sleep 1")
-        slurm.wait(urgent, AMPLE)
-        wait_until(lambda count=restarts: slurm.restarts(job) >= count or slurm.ended(job), AMPLE)
-        assert not slurm.ended(job), "it ended before it could be preempted"
-    wait_until(lambda: slurm.state(job) == "RUNNING", AMPLE)
-    time.sleep(1.5)
-    subprocess.run(["scontrol", "requeue", job], env=sbatch.environment, check=True)
-    wait_until(lambda: slurm.restarts(job) == 4, AMPLE)
-    slurm.wait(job, 2 * AMPLE)
-    log = (tmp_path / "train.log").read_text()
-    assert slurm.state(job) == "COMPLETED", log
-    assert slurm.restarts(job) == 4, log
-    assert log.count("stopped by SIGTERM") == 4
-    undisturbed = tmp_path / "whole.h5"
-    assert nnlab("train", fashion_file, "-o", undisturbed, *settings, timeout=2 * AMPLE).code == 0
-    same_weights(run, undisturbed)
 
 
 def test_a_signal_before_the_limit_puts_the_job_back_and_scancel_does_not(
