@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import typer
 
 from nnlab.cli.options import AsJson, Force, Mpi, Root, Threads
-from nnlab.cli.output import Output, percent
+from nnlab.cli.output import Output, loss_text, percent
 
 # A confusion matrix wider than this is in the JSON and the run file, not on the terminal.
 WIDEST_MATRIX = 20
@@ -182,7 +182,7 @@ def _show(out: Output, record: dict[str, Any]) -> None:
         parts.append(f"top-{count} {percent(share)}")
     out.line("  ".join(parts))
     parts = [
-        f"{title} {record[key]:.4f}"
+        f"{title} {loss_text(record[key])}"
         for key, title in (
             ("loss", "data loss"),
             ("log_loss", "log loss"),

@@ -131,6 +131,11 @@ def percent(share: float | None) -> str:
     return "-" if share is None else f"{100 * share:.2f} %"
 
 
+def loss_text(loss: float) -> str:
+    """Write a loss with four decimals; one beyond a million with its power of ten."""
+    return f"{loss:.4f}" if abs(loss) < 1e6 else f"{loss:.3e}"
+
+
 def _console() -> Any:
     from rich.console import Console
 

@@ -10,6 +10,11 @@ from types import FrameType
 from nnlab.cli import early
 from nnlab.errors import InterruptedRunError, StoppedError
 
+# Written by the handler itself: what the command is busy with may take a while. A line of its own,
+# below the progress bar.
+AT_A_BOUNDARY = b"\nstopping with a checkpoint after this step; Ctrl-C again stops at once\n"
+AT_ONCE = b"\nnnlab: stopped at once by a second Ctrl-C; what was saved before is kept.\n"
+
 
 class _StopNowError(BaseException):
     """A signal that ends what is going on; no library takes it for an error of its own."""
@@ -68,9 +73,13 @@ def stop_on_signals(at_once: bool = False) -> Iterator[StopFlag]:
     at_terminal = sys.stdin is not None and sys.stdin.isatty()
 
     def handle(number: int, frame: FrameType | None) -> None:  # noqa: ARG001
-        if flag.reason and number == signal.SIGINT and at_terminal:
+        asked = number == signal.SIGINT and at_terminal
+        if asked and flag.reason:
+            os.write(2, AT_ONCE)
             os._exit(early.EXIT_INTERRUPTED)
         flag.set(number)
+        if asked:
+            os.write(2, AT_A_BOUNDARY)
 
     # A shell starts its background jobs with Ctrl-C ignored: it is meant for someone else.
     numbers = [number for number in early.STOPPING if signal.getsignal(number) != signal.SIG_IGN]

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from nnlab.cli.options import GENERAL, AsJson, Force, Mpi, Root, Threads
-from nnlab.cli.output import Output, percent
+from nnlab.cli.output import Output, loss_text, percent
 from nnlab.cli.settings_options import resolve_settings, with_settings
 
 RUN = "Run"
@@ -145,7 +145,11 @@ def command(
             raise InputError("the run file is missing: name it with -o RUN.h5.")
         path = expand(str(output), seed=chosen.seed, model=chosen.model)
         if ranks.speaks:
-            refuse_existing(path, force or resume, Path(str(data)).expanduser())
+            # Not --force alone: it would throw away what a stopped run has come to.
+            refuse_existing(
+                path, force or resume, Path(str(data)).expanduser(),
+                advice="go on with --resume, choose another name, or replace it with --force",
+            )  # fmt: skip
         if time_limit is None:
             time_limit = around.get("time_limit")
         if checkpoint_every is None:
@@ -266,7 +270,7 @@ def _show(
     out.table(
         "",
         ["split", "data loss", "accuracy"],
-        [[name, f"{p['loss']:.4f}", percent(p["accuracy"])] for name, p in rows if p],
+        [[name, loss_text(p["loss"]), percent(p["accuracy"])] for name, p in rows if p],
     )
     out.line(
         f"best epoch {record['best_epoch']} of {record['epochs']}, "
@@ -285,10 +289,14 @@ def _epoch_line(event: Any) -> str:
     record = event.record
     text = (
         f"epoch {event.epoch:>{len(str(event.epochs))}}/{event.epochs}  "
-        f"train loss {record['train_loss']:.4f}  accuracy {percent(record['train_accuracy'])}"
+        f"train loss {loss_text(record['train_loss'])}  "
+        f"accuracy {percent(record['train_accuracy'])}"
     )
     if "val_loss" in record:
-        text += f"  val loss {record['val_loss']:.4f}  accuracy {percent(record['val_accuracy'])}"
+        text += (
+            f"  val loss {loss_text(record['val_loss'])}  "
+            f"accuracy {percent(record['val_accuracy'])}"
+        )
     if record["penalty"]:
-        text += f"  penalty {record['penalty']:.4f}"
+        text += f"  penalty {loss_text(record['penalty'])}"
     return text + ("  *" if event.is_best and "val_loss" in record else "")

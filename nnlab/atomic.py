@@ -16,14 +16,17 @@ from pathlib import Path
 from nnlab.claims import Claim, claim
 from nnlab.errors import InputError
 
+REPLACING = "choose another name or add --force"
 
-def refuse_existing(path: Path, force: bool, *sources: Path) -> None:
+
+def refuse_existing(path: Path, force: bool, *sources: Path, advice: str = REPLACING) -> None:
     """Raise `InputError` if `path` exists (without `force`) or can never be written.
 
     Args:
         path: the file to be written.
         force: an older file of that name may be replaced.
         sources: what the result is made from; `force` does not replace that.
+        advice: what to do about a file that exists.
     """
     if path.is_dir():
         raise InputError(f"{path} is a folder; name a file in it.")
@@ -32,7 +35,7 @@ def refuse_existing(path: Path, force: bool, *sources: Path) -> None:
     if path.exists() and any(source.exists() and path.samefile(source) for source in sources):
         raise InputError(f"{path} is read here; choose another name for the result.")
     if path.exists() and not force:
-        raise _exists(path)
+        raise _exists(path, advice)
     if not path.parent.is_dir():
         raise InputError(f"the folder {path.parent} does not exist; make it first.")
     # Now, and not after the hours that its content takes to compute.
@@ -69,8 +72,8 @@ def claim_result(path: Path, purpose: str, force: bool, resume: bool = False) ->
     return held
 
 
-def _exists(path: Path) -> InputError:
-    return InputError(f"{path} exists already; choose another name or add --force.")
+def _exists(path: Path, advice: str = REPLACING) -> InputError:
+    return InputError(f"{path} exists already; {advice}.")
 
 
 def write_bytes(path: Path, *parts: bytes | memoryview, held: Claim | None = None) -> str:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import time
 
@@ -273,12 +274,18 @@ def test_bad_data_files_are_one_line_and_2(nnlab, fashion_file, softmax_run, tmp
         assert not (tmp_path / "run.h5").exists()
 
 
+def test_a_loss_beyond_reading_is_written_with_its_power_of_ten(nnlab, fashion_file, tmp_path):
+    huge = ("--optimizer", "sgd", "--lr", 1e30, "--epochs", 1)
+    done = nnlab("train", fashion_file, "-o", tmp_path / "run.h5", *huge)
+    assert re.search(r"train loss \d\.\d{3}e\+\d\d  accuracy", done.stderr), done.stderr
+
+
 def test_an_existing_run_is_not_replaced_without_force(nnlab, fashion_file, tmp_path):
     run = tmp_path / "run.h5"
     run.write_text("mine")
     done = nnlab("train", fashion_file, "-o", run, "--epochs", 1)
     assert done.code == 2
-    assert "--force" in done.stderr
+    assert "go on with --resume, choose another name, or replace it with --force" in done.stderr
     assert run.read_text() == "mine"
     assert nnlab("train", fashion_file, "-o", run, "--epochs", 1, "--force").code == 0
     no_folder = nnlab("train", fashion_file, "-o", tmp_path / "none" / "run.h5")

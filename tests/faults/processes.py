@@ -1,5 +1,6 @@
 """The real command as a process that can be killed, traced and limited."""
 
+import fcntl
 import os
 import re
 import resource
@@ -8,6 +9,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import termios
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -55,6 +57,9 @@ class Process:
 
         def prepare():
             signal.signal(signal.SIGINT, signal.SIG_DFL)  # background jobs have it ignored
+            if stdin is not None and os.isatty(0):  # whose Ctrl-C is for this process alone
+                os.setsid()
+                fcntl.ioctl(0, termios.TIOCSCTTY, 0)
             for what, value in (limits or {}).items():
                 resource.setrlimit(what, (value, value))
 

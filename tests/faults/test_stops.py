@@ -146,3 +146,29 @@ def test_a_signal_at_any_moment_leaves_a_whole_run_or_none(data, tmp_path, rng, 
     assert os.listdir(folder) in ([], ["run.h5"])
     done = run(*training(data, "mlp", path, EPOCHS))
     assert done.code == 0, done.stderr
+
+
+def test_a_second_ctrl_c_at_a_terminal_stops_at_once_and_harms_no_file(data, undisturbed, tmp_path):
+    need_strace()
+    folder = tmp_path / "run"
+    folder.mkdir()
+    words = training(data, "mlp", folder / "run.h5", EPOCHS, every=20)
+    # A disk so slow that somebody loses patience while the last checkpoint is written.
+    slow = tracing(tmp_path / "log", fault=("fsync", "delay_enter=1000000", "3+"))
+    keyboard, terminal = os.openpty()
+    process = Process(*words, prefix=slow, stdin=terminal)
+    assert process.wait_for("^epoch +1/")
+    os.write(keyboard, b"\x03")
+    assert process.wait_for("^stopping with a checkpoint after this step; Ctrl-C again stops")
+    os.write(keyboard, b"\x03")
+    stopped = process.end()
+    os.close(keyboard)
+    os.close(terminal)
+    assert stopped.code == 130, stopped.stderr
+    assert stopped.complaints == [
+        "nnlab: stopped at once by a second Ctrl-C; what was saved before is kept."
+    ]
+    assert not bool(open_run(folder / "run.h5").attributes["progress"]["finished"])
+    assert run(*words).code == 0
+    assert_same(folder / "run.h5", undisturbed("mlp", EPOCHS)[0])
+    assert os.listdir(folder) == ["run.h5"]
