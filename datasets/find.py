@@ -4,9 +4,6 @@ from collections.abc import Callable
 from pathlib import Path
 from time import sleep
 
-from nnlab.datasets.download import download, is_downloaded
-from nnlab.datasets.known import known_cards
-from nnlab.datasets.preprocess import preprocess
 from nnlab.datasets.roots import prepared_file
 from nnlab.errors import BusyError, InputError
 
@@ -33,7 +30,10 @@ def find_data(
     """
     path = Path(text).expanduser()
     if path.is_file():
-        return path
+        return path  # before decoders and downloads are loaded, which every trial of a sweep awaits
+    from nnlab.datasets.download import download, is_downloaded
+    from nnlab.datasets.known import known_cards
+
     card = known_cards().get(text)
     if card is None:
         if path.is_dir():
@@ -65,6 +65,8 @@ def find_data(
 
 def _prepare(name: str, prepared: Path, root: Path | None, say: Callable[[str], None]) -> None:
     """Prepare a data set, or wait for another process that is at it."""
+    from nnlab.datasets.preprocess import preprocess
+
     waiting = False
     while not prepared.is_file():
         try:
