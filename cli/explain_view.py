@@ -8,7 +8,6 @@ from nnlab.explanation.losses import HingePart, LossPart, SoftmaxPart
 from nnlab.explanation.neighbors import NeighborsExplanation
 from nnlab.explanation.network import NetworkExplanation
 from nnlab.pages.numbers import number, percent
-from nnlab.pages.texts import plain
 
 # A terminal shows the best so many classes; the page and the JSON have all.
 MOST_CLASSES = 12
@@ -24,7 +23,7 @@ def show_network(out: Output, e: NetworkExplanation) -> None:
     if isinstance(e.loss, SoftmaxPart):
         probability = float(e.loss.probabilities[e.scores.predicted])
     _heading(out, f"{e.subject.image} through {e.subject.run} ({e.subject.model})")
-    out.text(plain(wording.verdict(e.subject, e.scores.predicted, probability)))
+    out.text(wording.verdict(e.subject, e.scores.predicted, probability))
     for text in wording.inference({layer.kind for layer in e.forward}):
         out.text(text)
     _tensor(out, e)
@@ -55,7 +54,7 @@ def show_network(out: Output, e: NetworkExplanation) -> None:
 
 def _heading(out: Output, text: str) -> None:
     out.line()
-    out.heading(plain(text))
+    out.heading(text)
 
 
 def _tensor(out: Output, e: NetworkExplanation | NeighborsExplanation) -> None:
@@ -104,7 +103,7 @@ def _scores(out: Output, e: NetworkExplanation) -> None:
         "",
         ["class", "", f"{x}\u00b7W", "b", "score"],
         [
-            [plain(classes[j]), _role(e, j), number(scores.products[j]), number(scores.biases[j]),
+            [classes[j], _role(e, j), number(scores.products[j]), number(scores.biases[j]),
              number(scores.scores[j])]
             for j in _shown(e)
         ],
@@ -115,7 +114,7 @@ def _scores(out: Output, e: NetworkExplanation) -> None:
         "the strongest pixels: (row, column) value",
         ["class", "speak most for it", "speak most against it"],
         [
-            [plain(classes[found.label]), _places(found.strongest_for),
+            [classes[found.label], _places(found.strongest_for),
              _places(found.strongest_against)]
             for found in scores.evidence
         ],
@@ -145,7 +144,7 @@ def _places(pixels: Any) -> str:
 def show_loss(out: Output, loss: LossPart, classes: list[str]) -> None:
     """Show a loss in its stages."""
     out.line(wording.loss_formula(loss))
-    names = [plain(name) + (" (y)" if j == loss.label else "") for j, name in enumerate(classes)]
+    names = [name + (" (y)" if j == loss.label else "") for j, name in enumerate(classes)]
     shown = sorted(
         sorted(range(len(classes)), key=lambda j: (j != loss.label, -loss.scores[j]))[:MOST_CLASSES]
     )
@@ -247,7 +246,7 @@ def _backward(out: Output, e: NetworkExplanation) -> None:
             channel = f" {e.tensor.windows[c.pixel[2]].name}" if c.pixel else ""
             source = f"pixel ({c.pixel[0]}, {c.pixel[1]}){channel}" if c.pixel else f"unit {c.row}"
             last = layer.name == e.backward[0].name
-            target = plain(e.subject.classes[c.column]) if last else f"unit {c.column}"
+            target = e.subject.classes[c.column] if last else f"unit {c.column}"
             rows.append(
                 [layer.name, source, target, number(c.weight), number(c.gradient), number(c.change)]
             )
@@ -275,14 +274,14 @@ def _step(out: Output, e: NetworkExplanation) -> None:
             ["total", number(step.total_before), number(step.total_after)],
         ],
     )
-    out.text(plain(wording.step(step, e.subject.classes, e.scores.predicted)))
+    out.text(wording.step(step, e.subject.classes, e.scores.predicted))
 
 
 def show_neighbors(out: Output, e: NeighborsExplanation) -> None:
     """Show one image and its neighbours."""
     classes = e.subject.classes
     _heading(out, f"{e.subject.image} among the images of {e.subject.run} ({e.subject.model})")
-    out.text(plain(wording.verdict(e.subject, e.predicted, None)))
+    out.text(wording.verdict(e.subject, e.predicted, None))
     _tensor(out, e)
     _heading(out, "2. The neighbours, their votes, and where they differ")
     out.line(f"{e.metric}: {e.sum_formula}; {e.searched:,} training images compared")
@@ -291,7 +290,7 @@ def show_neighbors(out: Output, e: NeighborsExplanation) -> None:
         "",
         ["rank", "class", "", "row", "distance", "vote", "border", "centre", "border's share"],
         [
-            [n.rank, plain(classes[n.label]),
+            [n.rank, classes[n.label],
              "" if not known else "right" if n.label == e.subject.label else "another class",
              n.row, number(n.distance), number(n.vote), number(n.border), number(n.centre),
              percent(n.border_share, 1)]
@@ -299,7 +298,7 @@ def show_neighbors(out: Output, e: NeighborsExplanation) -> None:
         ],
         left=3, compact=True,
     )  # fmt: skip
-    out.text(plain(wording.votes(e)))
+    out.text(wording.votes(e))
     text = wording.border(e)
     if text:
         out.text(text)

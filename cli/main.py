@@ -177,6 +177,7 @@ def _run(arguments: list[str], as_json: bool, debug: bool) -> int:
         message = error.format_message().rstrip()
         if not message:  # a bare `nnlab` has shown its help
             return EXIT_USAGE
+        message += "" if message.endswith((".", "?", "!")) else "."
         path = getattr(getattr(error, "ctx", None), "command_path", "nnlab")
         return _end(EXIT_USAGE, f"{message} See: {path} --help", as_json)
     except NnlabError as error:

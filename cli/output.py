@@ -2,9 +2,13 @@
 
 import json
 import math
+import re
 import sys
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
+
+from nnlab.texts import plain
 
 # Every command shows its result through `Output`, so that --json, colours and the separation of
 # the two streams are decided here alone.
@@ -30,7 +34,7 @@ class Output:
     def result(self, record: dict[str, Any]) -> None:
         """Print the one JSON object; without `--json` nothing."""
         if self.as_json:
-            print(json.dumps(finite(record), ensure_ascii=False))  # noqa: T201
+            print(_json(record))  # noqa: T201
 
     def table(
         self, title: str, columns: Sequence[str], rows: Sequence[Sequence[Any]], left: int = 1,
@@ -52,7 +56,7 @@ class Output:
         from rich.text import Text
 
         # Texts, not strings: Rich would take [brackets] and :colons: in a name for its own.
-        heading = Text(title, "bold") if title else None
+        heading = Text(_shown(title), "bold") if title else None
         lines = box.SIMPLE_HEAD if compact else box.HEAVY_HEAD
         table = Table(title=heading, title_justify="left", box=lines)
         for index, column in enumerate(columns):
@@ -63,7 +67,7 @@ class Output:
                 side = {"justify": "left", "min_width": min(longest, NARROWEST_TEXT)}
             table.add_column(Text(column), overflow="fold", **side)
         for row in rows:
-            table.add_row(*[Text(str(cell)) for cell in row])
+            table.add_row(*[Text(_shown(cell)) for cell in row])
         console = _console()
         # Rich would cut digits off where the terminal is too narrow; let that break lines instead.
         needed = console.measure(table, options=console.options.update(max_width=10_000)).minimum
@@ -73,21 +77,23 @@ class Output:
     def line(self, text: str = "") -> None:
         """Print a line of the result on stdout, unless the result is JSON."""
         if not self.as_json:
-            _console().print(text, markup=False, highlight=False, soft_wrap=True)
+            _console().print(_shown(text), markup=False, highlight=False, soft_wrap=True)
 
     def text(self, text: str) -> None:
         """Print sentences of the result on stdout, broken between words where a terminal ends."""
         if not self.as_json:
-            _console().print(text, markup=False, highlight=False)
+            _console().print(_shown(text), markup=False, highlight=False)
 
     def heading(self, text: str) -> None:
         """Print a heading of the result on stdout, unless the result is JSON."""
         if not self.as_json:
-            _console().print(text, style="bold", markup=False, highlight=False, soft_wrap=True)
+            _console().print(
+                _shown(text), style="bold", markup=False, highlight=False, soft_wrap=True
+            )
 
     def note(self, text: str) -> None:
         """Print a message on stderr."""
-        print(text, file=sys.stderr, flush=True)  # noqa: T201
+        print(_shown(text), file=sys.stderr, flush=True)  # noqa: T201
 
     def warn(self, text: str) -> None:
         """Print a warning on stderr."""
@@ -105,12 +111,30 @@ def emit_error(
         as_json: say it on stdout as well, as an object.
         details: more for that object, such as the epoch in which training diverged.
     """
-    line = " ".join(message.split())
+    line = " ".join(plain(message).split())
     print(f"nnlab: {line}", file=sys.stderr, flush=True)  # noqa: T201
     if as_json:
-        error = {"code": code, "message": line, **finite(details or {})}
-        print(json.dumps({"error": error}, ensure_ascii=False))  # noqa: T201
+        error = {"code": code, "message": line, **(details or {})}
+        print(_json({"error": error}))  # noqa: T201
     return code
+
+
+def write_csv(target: str, text: str) -> None:
+    """Write a CSV file, whole or not at all; to stdout if the target is ``-``.
+
+    A file name in it keeps the bytes that it has, Unicode or not.
+
+    Raises:
+        InputError: the file cannot be written.
+    """
+    from nnlab.atomic import write_bytes
+
+    content = text.encode(errors="surrogateescape")
+    if target == "-":
+        sys.stdout.flush()
+        sys.stdout.buffer.write(content)
+    else:
+        write_bytes(Path(target), content)
 
 
 def finite(value: Any) -> Any:
@@ -134,6 +158,18 @@ def percent(share: float | None) -> str:
 def loss_text(loss: float) -> str:
     """Write a loss with four decimals; one beyond a million with its power of ten."""
     return f"{loss:.4f}" if abs(loss) < 1e6 else f"{loss:.3e}"
+
+
+def _shown(text: object) -> str:
+    """Return a text that shows on a terminal and does nothing else to it."""
+    return plain(text).replace("\r", "\N{REPLACEMENT CHARACTER}")
+
+
+def _json(record: dict[str, Any]) -> str:
+    text = json.dumps(finite(record), ensure_ascii=False)
+    # A file name need not be Unicode, but JSON must be: what is not is written as an escape, from
+    # which Python's `os.fsencode` gets the name back.
+    return re.sub("[\ud800-\udfff]", lambda found: f"\\u{ord(found[0]):04x}", text)
 
 
 def _console() -> Any:

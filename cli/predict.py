@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from nnlab.cli.options import AsJson, Force, Threads
-from nnlab.cli.output import Output, percent
+from nnlab.cli.output import Output, percent, write_csv
 
 # So many images are decoded and classified together: folders of any size take little memory.
 BLOCK = 256
@@ -56,7 +56,7 @@ def command(
     curl -s https://example.org/cat.jpg | nnlab predict mlp.h5 -
     """
     from nnlab import machine
-    from nnlab.atomic import refuse_existing, write_bytes
+    from nnlab.atomic import refuse_existing
     from nnlab.cli.trained_models import open_model
     from nnlab.datasets.image_files import changes_in_words, find_images
     from nnlab.errors import InputError
@@ -88,10 +88,7 @@ def command(
         out.warn(f"left out: {item['reason']}")
     if csv_file is not None:
         text = _csv(predictions, min(top, len(loaded.classes)))
-        if to_stdout:
-            sys.stdout.write(text)
-        else:
-            write_bytes(Path(csv_file), text.encode(errors="surrogateescape"))
+        write_csv(csv_file, text)
     if not to_stdout:
         _show(out, predictions, min(top, len(loaded.classes)))
     out.result({"run": str(run), "predictions": predictions, "unreadable": unreadable})

@@ -2,14 +2,13 @@
 
 import csv
 import io
-import sys
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from nnlab.cli.options import AsJson, Force
-from nnlab.cli.output import Output
+from nnlab.cli.output import Output, write_csv
 
 
 def command(
@@ -71,7 +70,7 @@ def command(
 
     nnlab runs studies --where model=mlp --where 'lr<=0.01' --sort val_accuracy --limit 10
     """
-    from nnlab.atomic import refuse_existing, write_bytes
+    from nnlab.atomic import refuse_existing
     from nnlab.errors import InputError
     from nnlab.runs.filters import choose_runs, parse_condition
     from nnlab.runs.listing import differing_settings, find_runs, sort_runs, splits_of
@@ -96,10 +95,7 @@ def command(
     settings, splits = differing_settings(rows), splits_of(rows)
     if csv_file is not None:
         text = _csv(rows, settings, splits)
-        if to_stdout:
-            sys.stdout.write(text)
-        else:
-            write_bytes(Path(csv_file), text.encode())
+        write_csv(csv_file, text)
     if not to_stdout:
         if found and not rows:
             out.note(f"none of {found:,} runs fulfils {' and '.join(where or [])}.")

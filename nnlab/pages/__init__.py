@@ -17,7 +17,7 @@ from nnlab.pages.charts import SERIES, Chart, chart
 from nnlab.pages.document import render, write
 from nnlab.pages.numbers import number, percent
 from nnlab.pages.pictures import heat, overlaid, picture, stretched
-from nnlab.pages.texts import plain
+from nnlab.texts import plain
 
 __all__ = [
     "SERIES",

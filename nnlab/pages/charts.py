@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from typing import Any
 from xml.etree import ElementTree as ET
 
-from nnlab.pages.texts import plain
+from nnlab.texts import plain
 
 # Drawn narrow, so that the letters are large enough on a phone; wide screens put charts in rows.
 WIDTH, HEIGHT = 360, 230
@@ -88,7 +88,10 @@ class Chart:
         return self.figure.add_subplot(**options)
 
     def logarithmic(self, axes: Any, which: str) -> None:
-        """Make the ``"x"`` or ``"y"`` axis logarithmic, its ticks written as plain numbers."""
+        """Make the ``"x"`` or ``"y"`` axis logarithmic, with plain numbers at its powers of ten.
+
+        Call it when all is drawn: it widens the axis until at least two of them are in sight.
+        """
         from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
         axes.set(**{f"{which}scale": "log"})
@@ -96,6 +99,11 @@ class Chart:
         axis.set_major_locator(LogLocator(numticks=6))
         axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
         axis.set_minor_formatter(NullFormatter())
+        low, high = getattr(axes, f"get_{which}lim")()
+        if high / low < 100:
+            centre = (low * high) ** 0.5
+            limits = min(low, centre / 10), max(high, centre * 10)
+            axes.set(**{f"{which}lim": limits})
 
 
 @contextmanager

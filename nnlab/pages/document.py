@@ -9,7 +9,7 @@ from typing import Any
 from nnlab._version import __version__
 from nnlab.atomic import write_bytes
 from nnlab.pages import numbers
-from nnlab.pages.texts import plain
+from nnlab.texts import plain
 
 
 def render(template: str, **values: Any) -> str:
