@@ -146,7 +146,7 @@ def command(
         record["against"] = {"run": str(against), **comparison.record()}
     _show(out, record)
     if comparison is not None:
-        out.line(comparison_in_words(comparison, str(run), str(against)))
+        out.text(comparison_in_words(comparison, str(run), str(against)))
     out.result(record)
 
 
@@ -180,7 +180,7 @@ def _show(out: Output, record: dict[str, Any]) -> None:
         parts.append(f"top-5 {percent(record['top5_accuracy'])}")
     for count, share in record.get("top_accuracy", {}).items():
         parts.append(f"top-{count} {percent(share)}")
-    out.line("  ".join(parts))
+    out.text("  ".join(parts))
     parts = [
         f"{title} {loss_text(record[key])}"
         for key, title in (
@@ -193,4 +193,4 @@ def _show(out: Output, record: dict[str, Any]) -> None:
     ]
     if record.get("expected_calibration_error") is not None:
         parts.append(f"calibration error {percent(record['expected_calibration_error'])}")
-    out.line("  ".join(parts))
+    out.text("  ".join(parts))

@@ -138,7 +138,7 @@ def _role(e: NetworkExplanation, label: int) -> str:
 
 
 def _places(pixels: Any) -> str:
-    return "  ".join(f"({p.row}, {p.column}) {number(p.value)}" for p in pixels[:2]) or "none"
+    return "\n".join(f"({p.row}, {p.column}) {number(p.value)}" for p in pixels[:2]) or "none"
 
 
 def show_loss(out: Output, loss: LossPart, classes: list[str]) -> None:
@@ -174,7 +174,6 @@ def show_loss(out: Output, loss: LossPart, classes: list[str]) -> None:
         rows = [
             [
                 names[j],
-                wording.margin_reason(loss, j),
                 number(loss.scores[j]),
                 "" if j == loss.label else number(loss.differences[j]),
                 "" if j == loss.label else number(loss.terms[j]),
@@ -184,11 +183,13 @@ def show_loss(out: Output, loss: LossPart, classes: list[str]) -> None:
         ]
         out.table(
             "",
-            ["class", "", "score s", "s - s_y + delta", "adds", "gradient"],
+            ["class", "score s", "s - s_y + delta", "adds", "gradient"],
             rows,
-            left=2,
             compact=True,
         )
+        for j in shown:
+            if j != loss.label:
+                out.text(f"{names[j]}: {wording.margin_reason(loss, j)}")
         terms = " + ".join(number(loss.terms[j]) for j in range(len(classes)) if j != loss.label)
         if len(classes) <= MOST_CLASSES:
             out.line(f"loss = {terms} = {number(loss.value)}")

@@ -58,7 +58,10 @@ class Output:
         # Texts, not strings: Rich would take [brackets] and :colons: in a name for its own.
         heading = Text(_shown(title), "bold") if title else None
         lines = box.SIMPLE_HEAD if compact else box.HEAVY_HEAD
-        table = Table(title=heading, title_justify="left", box=lines)
+        table = Table(
+            title=heading, title_justify="left", box=lines, show_edge=not compact,
+            pad_edge=not compact,
+        )  # fmt: skip
         for index, column in enumerate(columns):
             # A number broken over two lines would read as two numbers.
             side: dict[str, Any] = {"justify": "right", "no_wrap": True}

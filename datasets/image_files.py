@@ -112,7 +112,7 @@ def find_images(names: Iterable[str], standard_input: Callable[[], bytes]) -> li
             found.append(ImageSource(name, content=_checked(standard_input())))
         elif URL.match(name):
             raise InputError(
-                f"{name} is an address; predict reads files. Fetch it first, or for the images of "
+                f"{name} is an address, not a file. Fetch it first, or for the images of "
                 "a known data set use nnlab download NAME and nnlab eval RUN NAME."
             )
         elif path.is_dir():

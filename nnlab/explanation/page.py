@@ -80,6 +80,9 @@ def _network_values(e: NetworkExplanation) -> dict[str, Any]:
         "gradient_chart": _gradient_chart(e),
         "step_chart": _step_chart(e),
         "kinds": wording.inference({layer.kind for layer in e.forward}),
+        "passed_on": [
+            (layer.name, words) for layer in e.backward if (words := wording.passed_on(layer))
+        ],
     }  # fmt: skip
 
 
@@ -162,6 +165,8 @@ def _bars(
         axes = drawn.axes()
         axes.barh(np.arange(len(shown)), values[shown], color=colours, height=0.7)
         _name_rows(axes, [classes[index] for index in shown], title)
+        # Votes, and the scores of worked examples, are counted in whole numbers.
+        axes.locator_params(axis="x", integer=bool((values == np.rint(values)).all()))
     return drawn.svg
 
 
@@ -204,7 +209,9 @@ def _step_chart(e: NetworkExplanation) -> Any:
         axes.scatter(
             before[shown], places, zorder=3, s=30, facecolors=PAPER, edgecolors=INK, label="before"
         )
-        axes.scatter(after[shown], places, zorder=4, s=30, color=pages.SERIES[0], label="after")
+        axes.scatter(after[shown], places, zorder=4, s=30, color=INK, label="after")
+        if label in shown:
+            axes.scatter(after[label], shown.index(label), zorder=5, s=30, color=pages.SERIES[2])
         _name_rows(axes, [classes[index] for index in shown], "score")
         drawn.figure.legend(loc="outside upper right", ncols=2)
     return drawn.svg

@@ -73,7 +73,7 @@ def margin_reason(loss: HingePart, label: int) -> str:
     if loss.margins[label] > 0:
         leads = f"leads by {number(lead)} only" if lead > 0 else f"trails by {number(-lead)}"
         return f"the right score {leads}, less than delta = {delta}"
-    return f"zero: the right score leads by {number(lead)}, delta = {delta} or more"
+    return f"zero, because the right score leads by {number(lead)}, at least delta = {delta}"
 
 
 def passed_on(layer: BackwardLayer) -> str:

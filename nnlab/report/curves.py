@@ -8,6 +8,7 @@ import numpy as np
 from nnlab import pages
 from nnlab.pages import SERIES, number, percent
 from nnlab.pages.charts import ALERT, FAINT, INK
+from nnlab.pages.numbers import MINUS
 from nnlab.report.history import (
     Curve,
     epoch_curve,
@@ -33,20 +34,6 @@ def epochs_axis(axes: Any) -> None:
 
     axes.set_xlabel("epoch")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=6))
-
-
-def logarithmic(axes: Any) -> None:
-    """Make the y axis logarithmic, with plain numbers at its powers of ten."""
-    from matplotlib.ticker import LogLocator, NullFormatter
-
-    axes.set_yscale("log")
-    axes.yaxis.set_major_locator(LogLocator(numticks=6))
-    axes.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
-    axes.yaxis.set_minor_formatter(NullFormatter())
-    low, high = axes.get_ylim()
-    if high / low < 100:  # so that at least two of them are in sight
-        centre = (low * high) ** 0.5
-        axes.set_ylim(min(low, centre / 10), max(high, centre * 10))
 
 
 def legend_below(chart: Any, columns: int = 3) -> None:
@@ -105,7 +92,7 @@ def accuracy(run: Run) -> Any:
             axes.fill_between(train.x, 100 * train.y, 100 * val.y, color=FAINT, alpha=0.2, lw=0)
             low, high = sorted((100 * train.y[-1], 100 * val.y[-1]))
             axes.annotate(
-                f"gap {gap:.1f}",
+                f"gap {gap:.1f}".replace("-", MINUS),
                 (train.x[-1], (low + high) / 2),
                 xytext=(5, 0),
                 textcoords="offset points",
@@ -169,7 +156,8 @@ def gradient_profile(runs: Mapping[str, Run], title: str) -> Any:
     """Draw how large a gradient reaches each layer, weight by weight; None with fewer than two.
 
     Args:
-        runs: by the name that the legend shows; one run needs no legend.
+        runs: by the name that the legend shows; one run needs no legend. Each has the colour of its
+            place among them, also where others have too few layers to be drawn.
         title: of the chart.
     """
     profiles = {name: list(root_mean_squares(run).values()) for name, run in runs.items()}
@@ -182,7 +170,10 @@ def gradient_profile(runs: Mapping[str, Run], title: str) -> Any:
     )
     with pages.chart(f"{title}, from the first layer to the last. {alt}.") as chart:
         axes = chart.axes(title=title, xlabel="layer")
-        for index, (name, values) in enumerate(profiles.items()):
+        for index, name in enumerate(runs):
+            if name not in profiles:
+                continue
+            values = profiles[name]
             places = np.arange(1, len(values) + 1)
             shown = np.where(np.array(values) > 0, values, np.nan)
             _plot(axes, places, shown, index, label=name, marker="o")
@@ -194,8 +185,8 @@ def gradient_profile(runs: Mapping[str, Run], title: str) -> Any:
                     ha="right", fontsize=10, color=ALERT,
                 )  # fmt: skip
         axes.set_xticks(np.arange(1, max(len(values) for values in profiles.values()) + 1))
-        logarithmic(axes)
-        if len(profiles) > 1:
+        chart.logarithmic(axes, "y")
+        if len(runs) > 1:
             legend_below(chart, 2)
     return chart.svg
 
@@ -222,7 +213,7 @@ def _layers(
         if not by_powers:
             axes.set_ylim(0, factor)
         elif any((values > 0).any() for values in found.values()):
-            logarithmic(axes)
+            chart.logarithmic(axes, "y")
         if len(found) > 1:
             legend_below(chart)
     return chart.svg
@@ -251,9 +242,13 @@ def _mark_best(axes: Any, run: Run) -> None:
     best = int(progress.get("best_epoch", 0))
     if best and epoch_curve(run, "val_loss") is not None:
         axes.axvline(best, color=INK, linewidth=0.8, linestyle=":")
+        low, high = axes.get_xlim()
+        clear_of_the_title = best > (low + high) / 2
         axes.annotate(
-            "best", (best, 1), xycoords=("data", "axes fraction"), xytext=(-3, -2),
-            textcoords="offset points", ha="right", va="top", fontsize=10,
+            "best", (best, 1), xycoords=("data", "axes fraction"), fontsize=10,
+            xytext=(0, 3) if clear_of_the_title else (3, -2), textcoords="offset points",
+            ha="center" if clear_of_the_title else "left",
+            va="bottom" if clear_of_the_title else "top",
         )  # fmt: skip
 
 

@@ -31,8 +31,8 @@ GRADIENT_RULE = (
     "of the sampled steps."
 )
 UPDATE_RULE = (
-    f"About 0.1 % is usual; more than {100 * BOLD:.0f} % is too bold, less than "
-    f"{100 * TIMID:.3f} % too timid."
+    f"A step usually changes weights by about 0.1 % of their size; more than {100 * BOLD:.0f} % is "
+    f"too bold, less than {100 * TIMID:.3f} % too timid."
 )
 UNITS_RULE = (
     "A unit counts as off (saturated) where its local derivative is below a tenth of the steepest, "

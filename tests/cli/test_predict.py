@@ -58,7 +58,7 @@ def test_what_is_no_image_is_one_line_and_2(nnlab, softmax_run, pictures, tmp_pa
         ((softmax_run, tmp_path / "none.png"), "does not exist"),
         ((softmax_run, empty), "holds no images"),
         ((softmax_run, "/dev/zero"), "is no regular file"),
-        ((softmax_run, "https://example.org/cat.png"), "is an address; predict reads files"),
+        ((softmax_run, "https://example.org/cat.png"), "is an address, not a file"),
         ((softmax_run, "fashion-mnist"), "nnlab eval RUN fashion-mnist classifies its images"),
         ((softmax_run, softmax_run), "is an HDF5 file, not an image"),
         ((softmax_run, "-"), "standard input is empty"),

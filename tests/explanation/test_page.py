@@ -1,10 +1,15 @@
 """Explanations as pages: every shape of image and number of classes that a run may have."""
 
+import re
+from itertools import pairwise
+
 import numpy as np
 import pytest
 
 from nnlab import pages
+from nnlab.explanation import explain_neighbors
 from nnlab.explanation.page import page_values
+from nnlab.neighbors import Settings, baseline
 
 
 @pytest.mark.parametrize("channels", [1, 2, 3, 4, 5])
@@ -43,3 +48,24 @@ def test_a_step_that_changes_nothing_is_not_drawn(fashion, trained_run, explaine
         if (found := explained(run, image, label)).loss.value == 0
     )
     assert page_values(easy)[1]["step_chart"] is None
+
+
+def test_what_the_layers_pass_on_stands_in_a_list(fashion, trained_run, explained):
+    run = trained_run(fashion, model="mlp", hidden="16,8", batch_norm=True, dropout=0.3, epochs=1)
+    template, values = page_values(explained(run, fashion[0][0], fashion[1][0]))
+    page = pages.render(template, **values)
+    parts = re.split(r"(</?[uo]l>)", page)
+    inside = [part for tag, part in pairwise(parts) if tag in {"<ul>", "<ol>"}]
+    assert sum(part.count("<li>") for part in inside) == page.count("<li>")
+    assert [name for name, _ in values["passed_on"]] == ["6_relu", "2_relu"]
+
+
+def test_votes_are_counted_in_whole_numbers(fashion):
+    images, labels = fashion
+    train = (images[1:], labels[1:])
+    settings = Settings(ks=(3,), folds=0)
+    spec = baseline(train, (images[:1], labels[:1]), 10, settings).spec("data.h5", "f", "0" * 64)
+    found = explain_neighbors(
+        spec, train, images[0], None, classes=[str(label) for label in range(10)], config={}
+    )
+    assert "0.5" not in re.findall(r">([\d.]+)</text>", page_values(found)[1]["votes_chart"])

@@ -193,6 +193,16 @@ def test_a_logarithmic_axis_has_plain_numbers():
     assert not [text for text in texts if "$" in text]
 
 
+@pytest.mark.parametrize("which", ["x", "y"])
+def test_a_logarithmic_axis_shows_at_least_two_powers_of_ten(which):
+    with pages.chart("less than a power") as drawn:
+        axes = drawn.axes()
+        axes.plot([2, 3, 5], [2, 3, 5])
+        axes.tick_params(**{f"label{'left' if which == 'x' else 'bottom'}": False})
+        drawn.logarithmic(axes, which)
+    assert len(Texts(str(drawn.svg)).texts) >= 2
+
+
 def test_coordinates_are_written_to_a_hundredth_of_a_pixel():
     with pages.chart("A curve") as drawn:
         drawn.axes().plot([value / 7 for value in range(50)], [value**0.5 for value in range(50)])

@@ -120,6 +120,17 @@ def test_the_vanishing_gradient_is_said_and_drawn(report, run_files):
     assert f"relu.h5: {scaled['relu'][0]:.2g}" in drawn[0]
 
 
+def test_a_run_has_its_own_colour_and_name_where_it_is_drawn_alone(report):
+    page = report("softmax", "relu")
+    drawn = next(
+        chart for chart in re.findall(r"<svg.*?</svg>", page.html, re.DOTALL)
+        if "Gradient of a weight, by layer, from" in chart
+    )  # fmt: skip
+    assert "relu.h5</text>" in drawn
+    assert "var(--series-2)" in drawn
+    assert "var(--series-1)" not in drawn
+
+
 def test_an_mlp_shows_its_most_used_units(report):
     units = [
         text
