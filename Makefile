@@ -108,7 +108,7 @@ bench: $(BENCH)/.installed
 	$(BENCH)/bin/python benchmarks/diagnostics.py
 	$(BENCH)/bin/python benchmarks/neighbors.py $(PHOTOS)
 	$(BENCH)/bin/python benchmarks/ranks.py
-	$(BENCH)/bin/python benchmarks/sweep.py
+	$(BENCH)/bin/python benchmarks/sweep.py $(if $(PHOTOS),--data $(PHOTOS))
 	$(BENCH)/bin/python benchmarks/decoding.py
 
 docs: $(VENV)/.installed-docs
