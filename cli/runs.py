@@ -173,7 +173,10 @@ def _csv(rows: Any, settings: Any, splits: list[str]) -> str:
     names = list(dict.fromkeys(name for own in settings for name in own))
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow([*COLUMNS, *splits, *names])
+    # A run has an --epochs as it has epochs done: no two columns share a name.
+    taken = {*COLUMNS, *splits}
+    titles = [f"option_{name}" if name in taken else name for name in names]
+    writer.writerow([*COLUMNS, *splits, *titles])
     for row, own in zip(rows, settings, strict=True):
         writer.writerow(
             [row.column(name) for name in (*COLUMNS, *splits)] + [own.get(name) for name in names]

@@ -89,6 +89,17 @@ def test_csv_to_stdout_and_to_a_file(nnlab, folder, tmp_path):
     assert "--force" in again.stderr
 
 
+def test_no_two_columns_of_a_csv_file_share_a_name(nnlab, folder):
+    for epochs in (5, 9):
+        run = Run("network", ["nnlab"], {"model": "mlp", "epochs": epochs}, ["disc", "square"])
+        run.attributes["progress"] = {"epoch": 4}
+        run.save(folder / f"for-{epochs}.h5")
+    rows = list(csv.reader(io.StringIO(nnlab("runs", folder, "--csv", "-").stdout)))
+    assert len(set(rows[0])) == len(rows[0])
+    last = dict(zip(rows[0], rows[2], strict=True))
+    assert (last["epochs"], last["option_epochs"]) == ("4", "9")
+
+
 def test_csv_and_json_cannot_both_have_stdout(nnlab, folder):
     done = nnlab("runs", folder, "--csv", "-", "--json")
     assert done.code == 2
