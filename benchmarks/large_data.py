@@ -34,7 +34,7 @@ SHAPE = (32, 32, 3)
 CLASSES = [str(number) for number in range(10)]
 TARGET = 0.5
 # Of training: an epoch of the larger network would take minutes.
-SECONDS = 30
+SECONDS = 20
 QUERIES = 60
 
 
