@@ -67,6 +67,16 @@ def warm(path: Path) -> None:
             pass
 
 
+def cached(path: Path) -> str:
+    """Return which share of a file the cache holds: a file that does not fit pushes itself out."""
+    words = ["fincore", "--bytes", "--noheadings", "--output", "RES", str(path)]
+    try:
+        done = subprocess.run(words, capture_output=True, text=True, check=True)
+    except (OSError, subprocess.CalledProcessError):
+        return "?"
+    return f"{int(done.stdout) / path.stat().st_size:.0%}"
+
+
 @contextlib.contextmanager
 def control_group(size: int) -> Iterator[Path]:
     """Make a control group that may use so many bytes of memory, without swapping; needs root."""
@@ -156,19 +166,23 @@ def main() -> None:
         large, small = folder / "large.h5", folder / "small.h5"
         images = make(large, 1e9 * arguments.gigabytes)
         few = make(small, 0.45e9 * arguments.memory)
-        warm(large)
         print(f"{images:,} images in {arguments.memory:g} GB of memory; {few:,} in memory")
-        print(f"{'images a second':44}{'larger':>10}{'in memory':>12}{'ratio':>8}")
+        print(f"{'images a second':44}{'larger':>10}{'in memory':>12}{'ratio':>8}  cached")
         for name, rate in ROWS.items():
             if not name.startswith(arguments.only):
                 continue
             warm(small)
             inside = rate(None, small, few, folder)
+            warm(large)
+            held = cached(large)
             outside = rate(group, large, images, folder)
             ratio = outside / inside
             found[name] = {"larger": outside, "in_memory": inside, "ratio": ratio}
             mark = "ok" if ratio >= TARGET else f"<{TARGET}"
-            print(f"{name:44}{outside:10,.0f}{inside:12,.0f}{ratio:8.2f} {mark}", flush=True)
+            print(
+                f"{name:44}{outside:10,.0f}{inside:12,.0f}{ratio:8.2f}  {held:>6} {mark}",
+                flush=True,
+            )
     arguments.output.parent.mkdir(parents=True, exist_ok=True)
     arguments.output.write_text(json.dumps(found, indent=2) + "\n")
 
