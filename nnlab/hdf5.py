@@ -120,7 +120,9 @@ def reading(path: Path, what: str) -> Iterator[None]:
         number = _system_error(error)
         if number in REFUSED:
             raise InputError(f"{path} cannot be read: {os.strerror(number).lower()}.") from error
-        raise FileFormatError(f"{path} is damaged or not an nnlab {what}.") from error
+        raise FileFormatError(
+            f"{path} is damaged or not an nnlab {what}; name another, or make it again."
+        ) from error
 
 
 def _system_error(error: Exception) -> int:

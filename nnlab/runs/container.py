@@ -164,7 +164,9 @@ def _check_header(path: Path, header: bytes) -> re.Match[bytes]:
             raise FileFormatError(
                 f"{path} is another kind of HDF5 file (a data file, perhaps), not an nnlab {WHAT}."
             )
-        raise FileFormatError(f"{path} is damaged or not an nnlab {WHAT}.")
+        raise FileFormatError(
+            f"{path} is damaged or not an nnlab {WHAT}; name another, or make it again."
+        )
     if int(seal[1]) > VERSION:
         raise FileFormatError(
             f"{path} has format version {int(seal[1])}, this nnlab reads up to {VERSION}; update "
