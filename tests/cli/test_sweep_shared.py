@@ -6,6 +6,7 @@ import re
 import signal
 import subprocess
 import sys
+import threading
 import time
 from contextlib import suppress
 from pathlib import Path
@@ -211,34 +212,17 @@ def test_a_holder_of_the_lock_that_was_killed_stops_the_others_for_half_a_minute
     assert not os.path.lexists(lock)
 
 
-def test_of_studies_that_begin_at_once_under_one_name_a_storage_takes_one(study, tmp_path):
+def test_whoever_makes_a_study_in_a_storage_may_say_a_moment_later_whose_it_is(study, tmp_path):
     url = f"sqlite:///{tmp_path / 'shared.db'}"
-    for name in ("one", "two"):
-        (tmp_path / name).mkdir()
-        study(head=f'storage = "{url}"').rename(tmp_path / name / "tpe.toml")
-    began = """
-import sys
-from pathlib import Path
-from nnlab.errors import InputError
-from nnlab.sweep.folder import DataSource
-from nnlab.sweep.opening import open_source
-from nnlab.sweep.study import read_study
-study = read_study(Path(sys.argv[1]))
-sys.stdin.readline()
-try:
-    open_source(study, DataSource(Path("none.h5"), "abc"))
-    print("began")
-except InputError as error:
-    print(error)
-"""
-    both = [
-        subprocess.Popen([sys.executable, "-c", began, tmp_path / name / "tpe.toml"],
-                         stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-        for name in ("one", "two")
-    ]  # fmt: skip
-    said = sorted(process.communicate("go\n")[0].strip() for process in both)
-    assert said[0] == "began"
-    assert said[1].startswith("the storage") or "has another study called tpe" in said[1], said
+    path = study(head=f'storage = "{url}"')
+    made = optuna.create_study(storage=url, study_name="tpe", direction="maximize")
+    saying = threading.Timer(1.0, made.set_user_attr, ("nnlab_study", "another's"))
+    saying.start()
+    try:
+        with pytest.raises(InputError, match="has another study called tpe"):
+            open_source(read_study(path), DataSource(tmp_path / "none.h5", "abc"))
+    finally:
+        saying.join()
 
 
 @pytest.mark.sweep
