@@ -119,12 +119,22 @@ def shared(task: Any) -> Any:
 def _call_with_stored(
     context: Any, function: Any, stored: ir.Type, task: Any, signature: Any
 ) -> None:
-    """Fill ``function(data, part, parts)``: unpack the arguments at `data`, call the task."""
+    """Fill ``function(data, part, parts)``: unpack the arguments at `data`, call the task.
+
+    Arrays are lent: the caller keeps them alive. Threads that all count references to the same
+    array would wait for one another's caches at every slice of it.
+    """
     builder = ir.IRBuilder(function.append_basic_block("entry"))
     data, part, parts = function.args
     packed = builder.load(builder.bitcast(data, stored.as_pointer()))
-    count = len(signature.args) - 2
-    arguments = [builder.extract_value(packed, index) for index in range(count)]
+    arguments = []
+    for index, kind in enumerate(signature.args[2:]):
+        value = builder.extract_value(packed, index)
+        if isinstance(kind, types.Array):
+            array = context.make_array(kind)(context, builder, value)
+            array.meminfo = array.parent = ir.Constant(I8P, None)
+            value = array._getvalue()
+        arguments.append(value)
     _call(context, builder, task, [part, parts, *arguments], signature)
     builder.ret_void()
 

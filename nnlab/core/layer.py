@@ -12,7 +12,7 @@ Two rules keep a training step free of allocations, and both are tested:
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -49,6 +49,7 @@ class Layer:
         needs_output: `backward` reads what `forward` returned, so the next layer must not
             write over it.
         is_random: `forward` draws random numbers while training.
+        places: where its parameters lie in the network's theta, by name.
     """
 
     kind: ClassVar[str]
@@ -61,6 +62,7 @@ class Layer:
         self.outputs = inputs
         self.params: dict[str, Array] = {}
         self.grads: dict[str, Array] = {}
+        self.places: dict[str, slice] = {}
         self.buffers: dict[str, Array] = {}
         self.input_gradient = True
         self.in_place = False
@@ -96,6 +98,41 @@ class Layer:
                 be overwritten.
         """
         raise NotImplementedError
+
+    def descend(self, dout: Array, step: "Step") -> Array:
+        """As `backward`, but the parameters change at once; their gradients may be left out.
+
+        Args:
+            dout: as for `backward`.
+            step: what a step does with them.
+        """
+        dx = self.backward(dout)
+        self._take_all(step)
+        return dx
+
+    def _take_all(self, step: "Step") -> None:
+        for where in self.places.values():
+            step.take(where)
+
+
+class Step(Protocol):
+    """What becomes of parameters in a step of training (`nnlab.core.update`)."""
+
+    def take(self, where: slice) -> None:
+        """Take it with a stretch of the network's theta and its gradient."""
+
+    def take_linear(self, x: Array, dout: Array, weights: slice, bias: slice) -> bool:
+        """Take it with a linear layer, whose gradient is computed on the way.
+
+        Args:
+            x: (N, inputs) what the layer was given.
+            dout: (N, outputs) the gradient by what it returned.
+            weights: where its W lies.
+            bias: where its b lies.
+
+        Returns:
+            Whether that was done; where it cannot be, nothing has happened.
+        """
 
 
 def _no_generator() -> np.random.Generator:

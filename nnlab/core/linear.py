@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from nnlab.core.initializers import INITIALIZERS
-from nnlab.core.layer import Array, Layer, Parameter
+from nnlab.core.layer import Array, Layer, Parameter, Step
 from nnlab.core.workers import current
 
 
@@ -58,18 +58,33 @@ class Linear(Layer):
 
     def backward(self, dout: Array) -> Array:
         """Write dW and db, return dx (or dout itself where dx is not wanted)."""
-        workers, x, weights = current(), self._x, self.params["W"]
-        shared = workers.can_multiply(x, dout)
-        if shared:
-            how = workers.how(dout)
-            workers.products.weight_gradient(*how, x, dout, self.grads["W"], self.grads["b"])
+        self._weight_gradient(dout)
+        return self._input_gradient(dout)
+
+    def descend(self, dout: Array, step: Step) -> Array:
+        """As `backward`; where that is compiled, the gradient is used up block by block."""
+        dx = self._input_gradient(dout)  # by the weights as they were
+        if not step.take_linear(self._x, dout, self.places["W"], self.places["b"]):
+            self._weight_gradient(dout)
+            self._take_all(step)
+        return dx
+
+    def _input_gradient(self, dout: Array) -> Array:
+        """Return dx, or dout itself where dx is not wanted."""
+        if self._dx is None:
+            return dout
+        workers, weights, dx = current(), self.params["W"], self._dx[: len(dout)]
+        if workers.can_multiply(dout, dx):
+            workers.products.input_gradient(*workers.how(dout), dout, weights, dx)
+            return dx
+        return np.matmul(dout, weights.T, out=dx)
+
+    def _weight_gradient(self, dout: Array) -> None:
+        workers, x = current(), self._x
+        if workers.can_multiply(x, dout):
+            workers.products.weight_gradient(
+                *workers.how(dout), x, dout, self.grads["W"], self.grads["b"]
+            )
         else:
             np.matmul(x.T, dout, out=self.grads["W"])
             np.add.reduce(dout, axis=0, out=self.grads["b"])
-        if self._dx is None:
-            return dout
-        dx = self._dx[: len(dout)]
-        if shared:
-            workers.products.input_gradient(*how, dout, weights, dx)
-            return dx
-        return np.matmul(dout, weights.T, out=dx)

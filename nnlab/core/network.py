@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from nnlab.core.layer import Array, Layer
+from nnlab.core.layer import Array, Layer, Step
 from nnlab.core.layers import LAYERS
 from nnlab.randomness import generator
 
@@ -126,6 +126,7 @@ class Network:
             stop = start + int(np.prod(parameter.shape))
             where = self._slices[index, name] = slice(start, stop)
             layer = self.layers[index]
+            layer.places[name] = where
             layer.params[name] = self.theta[where].reshape(parameter.shape)
             layer.grads[name] = self.grad[where].reshape(parameter.shape)
             if parameter.penalized:
@@ -213,6 +214,16 @@ class Network:
         for layer in self._backward_order:
             dscores = layer.backward(dscores)
         return self.grad
+
+    def descend(self, dscores: Array, step: Step) -> None:
+        """As `backward`, but every layer's parameters change as soon as their gradient is there.
+
+        Args:
+            dscores: as for `backward`.
+            step: what a step does with them. `grad` is not filled.
+        """
+        for layer in self._backward_order:
+            dscores = layer.descend(dscores, step)
 
     def named_parameters(self, vector: Array | None = None) -> Iterator[tuple[str, Array]]:
         """Yield ``<index>_<layer>/<name>`` and the parameter as a view, in layer order.

@@ -48,11 +48,15 @@ VECTOR = VECTOR_BYTES // 4
 LEAST = 4 * VECTOR
 # What a part needs in float32, and at most: a panel, a block, and zeros to begin sums with.
 PANEL, PACKED, ZEROS = DEPTH * WIDEST * VECTOR, DEPTH * BLOCK, WIDEST * VECTOR
+SCRATCH = PANEL + PACKED + ZEROS
+# And behind it a block of results that go no further (`nnlab.core.descent`), so many columns wide.
+COLUMNS = 32 * VECTOR
+RESULTS = BLOCK * COLUMNS
 
 
 def scratch(parts: int, dtype: np.dtype[Any]) -> Array:
     """Return work space (parts, S) for the parts of a product, where vectors begin."""
-    size = PANEL + PACKED + ZEROS
+    size = SCRATCH + RESULTS
     memory = np.zeros(parts * size + LINE, dtype)
     first = -memory.ctypes.data % LINE // memory.itemsize
     return memory[first : first + parts * size].reshape(parts, size)
@@ -125,7 +129,7 @@ def _tile(
 
 
 @compiled
-def _multiply(
+def multiply(
     one: Any,
     size: int,
     rows: int,
@@ -189,13 +193,13 @@ def _multiply(
 
 
 @compiled
-def _cut(number: int, part: int, parts: int, unit: int) -> int:
+def cut(number: int, part: int, parts: int, unit: int) -> int:
     """Return where a part of a length begins, at a multiple of the unit."""
     return number if part == parts else number * part // parts // unit * unit
 
 
 @compiled
-def _rectangle(part: int, parts: int, rows: int, columns: int) -> Any:
+def rectangle(part: int, parts: int, rows: int, columns: int) -> Any:
     """Return a part's (top, bottom, left, right) of a product."""
     # By columns as far as they go, so that no panel is copied twice.
     across = max(1, min(parts, columns // LEAST))
@@ -203,8 +207,8 @@ def _rectangle(part: int, parts: int, rows: int, columns: int) -> Any:
         across -= 1
     down, along = part // across, part % across
     return (
-        _cut(rows, down, parts // across, ROWS), _cut(rows, down + 1, parts // across, ROWS),
-        _cut(columns, along, across, VECTOR), _cut(columns, along + 1, across, VECTOR),
+        cut(rows, down, parts // across, ROWS), cut(rows, down + 1, parts // across, ROWS),
+        cut(columns, along, across, VECTOR), cut(columns, along + 1, across, VECTOR),
     )  # fmt: skip
 
 
@@ -212,9 +216,9 @@ def _rectangle(part: int, parts: int, rows: int, columns: int) -> Any:
 def _forward_part(
     part: int, parts: int, scratch: Array, x: Array, w: Array, b: Array, y: Array
 ) -> None:
-    top, bottom, left, right = _rectangle(part, parts, y.shape[0], y.shape[1])
+    top, bottom, left, right = rectangle(part, parts, y.shape[0], y.shape[1])
     size, inner, columns = y.itemsize, x.shape[1], y.shape[1]
-    _multiply(
+    multiply(
         y.dtype.type(1), size, bottom - top, right - left, inner,
         x.ctypes.data + top * inner * size, inner, False,
         w.ctypes.data + left * size, columns, False, b.ctypes.data + left * size,
@@ -227,15 +231,15 @@ def _forward_part(
 def _weight_gradient_part(
     part: int, parts: int, scratch: Array, x: Array, dy: Array, dw: Array, db: Array
 ) -> None:
-    top, bottom = _cut(len(dw), part, parts, ROWS), _cut(len(dw), part + 1, parts, ROWS)
+    top, bottom = cut(len(dw), part, parts, ROWS), cut(len(dw), part + 1, parts, ROWS)
     size, inputs, columns = dw.itemsize, dw.shape[0], dw.shape[1]
-    _multiply(
+    multiply(
         dw.dtype.type(1), size, bottom - top, columns, len(x),
         x.ctypes.data + top * size, inputs, True, dy.ctypes.data, columns, False, 0,
         dw.ctypes.data + top * columns * size, columns,
         scratch.ctypes.data + part * scratch.shape[1] * size,
     )  # fmt: skip
-    left, right = _cut(len(db), part, parts, VECTOR), _cut(len(db), part + 1, parts, VECTOR)
+    left, right = cut(len(db), part, parts, VECTOR), cut(len(db), part + 1, parts, VECTOR)
     for j in range(left, right):
         db[j] = dy[0, j]
     for i in range(1, len(dy)):
@@ -247,9 +251,9 @@ def _weight_gradient_part(
 def _input_gradient_part(
     part: int, parts: int, scratch: Array, dy: Array, w: Array, dx: Array
 ) -> None:
-    top, bottom, left, right = _rectangle(part, parts, dx.shape[0], dx.shape[1])
+    top, bottom, left, right = rectangle(part, parts, dx.shape[0], dx.shape[1])
     size, inner, columns = dx.itemsize, dy.shape[1], dx.shape[1]
-    _multiply(
+    multiply(
         dx.dtype.type(1), size, bottom - top, right - left, inner,
         dy.ctypes.data + top * inner * size, inner, False,
         w.ctypes.data + left * inner * size, inner, True, 0,

@@ -14,7 +14,7 @@ from nnlab.core.layer import Array
 from nnlab.core.network import Network
 from nnlab.core.optimizers import Optimizer
 from nnlab.core.penalties import Penalty, limit_norms
-from nnlab.core.workers import current
+from nnlab.core.workers import Workers, current
 from nnlab.jit import kernels
 
 # Four or five float32 vectors of this length lie in the second-level cache together.
@@ -64,6 +64,40 @@ class Update:
             The norm of the gradient, penalty included, before clipping. It is not finite where
             the gradient is not, and then theta is spoilt: check it at every step.
         """
+        numbers, shrink, share = self._begin(learning_rate)
+        # The average is one of weights within the bound, so it comes after it.
+        early_share = self.network.dtype.type(0) if self.max_norm else share
+        take = self._take_numpy if self._kernels is None else self._take_compiled
+        norm = take(numbers, shrink, early_share)
+        if self.max_norm is not None:
+            for weights in self.network.weight_matrices():
+                limit_norms(weights, self.max_norm)
+            for where, _ in self._stretches():
+                self._approach(where, share)
+        return norm
+
+    def descend(self, dscores: Array, learning_rate: float) -> float:
+        """Backward pass and step in one: weights change while their gradient is in the cache.
+
+        The weights become what `backward` and `apply` make of them, to the last bit, and these are
+        what happens where a step has to know the whole gradient before the first number changes.
+
+        Args:
+            dscores: as for the network's `backward`; its `grad` need not be filled.
+            learning_rate: as for `apply`.
+
+        Returns:
+            As `apply`; the same to rounding.
+        """
+        if self._kernels is None or self.clip is not None or self.max_norm is not None:
+            self.network.backward(dscores)
+            return self.apply(learning_rate)
+        step = self._compiled_step(*self._begin(learning_rate))
+        self.network.descend(dscores, step)
+        return step.norm()
+
+    def _begin(self, learning_rate: float) -> tuple[Array, Any, Any]:
+        """Count a step; return the rule's numbers, what shrinks weights, the average's share."""
         optimizer, dtype = self.optimizer, self.network.dtype
         optimizer.steps += 1
         numbers = np.array(optimizer.numbers(learning_rate), dtype)
@@ -71,40 +105,37 @@ class Update:
         share = 0.0
         if self.average is not None:
             share = 1 - min(self.averaging, (1 + optimizer.steps) / (10 + optimizer.steps))
-        # The average is one of weights within the bound, so it comes after it.
-        early_share = dtype.type(0 if self.max_norm else share)
-        take = self._take_numpy if self._kernels is None else self._take_compiled
-        norm = take(numbers, shrink, early_share)
-        if self.max_norm is not None:
-            for weights in self.network.weight_matrices():
-                limit_norms(weights, self.max_norm)
-            for where, _ in self._stretches():
-                self._approach(where, dtype.type(share))
-        return norm
+        return numbers, shrink, dtype.type(share)
 
     def _clipping(self, norm: float) -> Any:
         assert self.clip is not None
         return self.network.dtype.type(min(1.0, self.clip / norm) if norm > 0 else 1.0)
 
+    def _compiled_step(self, numbers: Array, shrink: Any, share: Any) -> "_CompiledStep":
+        number = self.network.dtype.type
+        return _CompiledStep(
+            self._kernels,
+            current(),
+            self.network,
+            self._rule,
+            self.optimizer.block,
+            numbers,
+            number(self.penalty.l2),
+            number(self.penalty.l1),
+            shrink,
+            self.network.theta if self.average is None else self.average,
+            share,
+        )
+
     def _take_compiled(self, numbers: Array, shrink: Any, share: Any) -> float:
-        network, workers = self.network, current()
-        theta, grad, number = network.theta, network.grad, network.dtype.type
-        l2, l1 = number(self.penalty.l2), number(self.penalty.l1)
-        average = theta if self.average is None else self.average
-        squares = np.empty(workers.threads)
-        scale, norm = number(1), None
+        step = self._compiled_step(numbers, shrink, share)
+        norm = None
         if self.clip is not None:
             # The whole norm has to be known before the first number changes.
-            norm = self._kernels.measure(
-                workers.team, theta, grad, network.penalized, l2, l1, squares
-            )
-            scale = self._clipping(norm)
-            l2 = l1 = number(0)
-        found = self._kernels.update(
-            workers.team, self._rule, theta, grad, self.optimizer.block, numbers,
-            network.penalized, l2, l1, shrink, scale, average, share, squares,
-        )  # fmt: skip
-        return float(found if norm is None else norm)
+            norm = step.measure()
+            step.scale = self._clipping(norm)
+        step.take(slice(0, self.network.theta.size))
+        return step.norm() if norm is None else norm
 
     def _take_numpy(self, numbers: Array, shrink: Any, share: Any) -> float:
         network, scale = self.network, self.network.dtype.type(1)
@@ -147,3 +178,57 @@ class Update:
             work = np.subtract(theta, average, out=self._work[: len(theta)])
             work *= share
             average += work
+
+
+class _CompiledStep:
+    """One step in compiled loops; a `nnlab.core.layer.Step`.
+
+    Attributes:
+        scale: what the gradient is multiplied by.
+    """
+
+    def __init__(
+        self, kernels: Any, workers: Workers, network: Network, rule: int, state: Array,
+        numbers: Array, l2: Any, l1: Any, shrink: Any, average: Array, share: Any,
+    ) -> None:  # fmt: skip
+        self._kernels, self._workers, self._network = kernels, workers, network
+        self._rule, self._state, self._numbers = rule, state, numbers
+        self._l2, self._l1, self._shrink = l2, l1, shrink
+        self._average, self._share = average, share
+        self._squares = np.zeros(workers.threads)
+        self.scale = network.dtype.type(1)
+
+    def norm(self) -> float:
+        """The norm of the gradient taken so far, penalty included."""
+        return float(np.sqrt(self._squares.sum()))
+
+    def measure(self) -> float:
+        """Add the penalty to the whole gradient, and return its norm."""
+        network = self._network
+        norm = self._kernels.measure(
+            self._workers.team, network.theta, network.grad, network.penalized, self._l2, self._l1,
+            self._squares,
+        )  # fmt: skip
+        self._l1 = self._l2 = network.dtype.type(0)
+        return float(norm)
+
+    def take(self, where: slice) -> None:
+        """Take it with a stretch of theta and its gradient."""
+        network = self._network
+        self._kernels.update(
+            self._workers.team, where.start, where.stop, self._rule, network.theta, network.grad,
+            self._state, self._numbers, network.penalized, self._l2, self._l1, self._shrink,
+            self.scale, self._average, self._share, self._squares,
+        )  # fmt: skip
+
+    def take_linear(self, x: Array, dout: Array, weights: slice, bias: slice) -> bool:
+        """Take it with a linear layer and compute its gradient on the way, where that is there."""
+        workers = self._workers
+        if workers.descent is None or not workers.can_multiply(x, dout):
+            return False
+        workers.descent.descend(
+            workers.team, workers.how(dout)[-1], x, dout, weights.start, bias.start, self._rule,
+            self._network.theta, self._state, self._numbers, self._l2, self._l1, self._shrink,
+            self._average, self._share, self._squares,
+        )  # fmt: skip
+        return True

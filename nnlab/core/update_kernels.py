@@ -176,28 +176,48 @@ def _measure_part(
 
 
 @compiled
+def take(
+    rule: int, theta: Array, grad: Array, state: Array, begin: int, numbers: Array, l2: Any, l1: Any,
+    shrink: Any, scale: Any, average: Array, share: Any,
+) -> float:  # fmt: skip
+    """Take a step with a stretch of theta that lies in the cache; return its squared norm.
+
+    Args, besides those of `update`:
+        theta: the stretch, which begins at `begin` of the whole vector.
+        grad: of the same length; changed.
+    """
+    if l2 != 0 or l1 != 0:
+        _penalize(theta, grad, l2, l1)
+    squared = _squared_norm(grad)
+    if scale != 1:
+        _scale(grad, scale)
+    if shrink != 1:
+        _scale(theta, shrink)
+    _apply(rule, theta, grad, state, begin, numbers)
+    if share != 0:
+        _approach(average[begin : begin + theta.size], theta, share)
+    return squared
+
+
+@compiled
 def _update_part(
-    part: int, parts: int, rule: int, theta: Array, grad: Array, state: Array, numbers: Array,
-    penalized: int, l2: Any, l1: Any, shrink: Any, scale: Any, average: Array, share: Any,
-    squares: Array,
+    part: int, parts: int, first: int, last: int, rule: int, theta: Array, grad: Array,
+    state: Array, numbers: Array, penalized: int, l2: Any, l1: Any, shrink: Any, scale: Any,
+    average: Array, share: Any, squares: Array,
 ) -> None:  # fmt: skip
-    begin, last = theta.size * part // parts, theta.size * (part + 1) // parts
+    size, none, whole = last - first, theta.dtype.type(0), theta.dtype.type(1)
+    begin, last = first + size * part // parts, first + size * (part + 1) // parts
     total = 0.0
     while begin < last:
         end = _end(begin, last, penalized)
-        weights, slopes = theta[begin:end], grad[begin:end]
-        if begin < penalized and (l2 != 0 or l1 != 0):
-            _penalize(weights, slopes, l2, l1)
-        total += _squared_norm(slopes)
-        if scale != 1:
-            _scale(slopes, scale)
-        if begin < penalized and shrink != 1:
-            _scale(weights, shrink)
-        _apply(rule, weights, slopes, state, begin, numbers)
-        if share != 0:
-            _approach(average[begin:end], weights, share)
+        inside = begin < penalized
+        total += take(
+            rule, theta[begin:end], grad[begin:end], state, begin, numbers,
+            l2 if inside else none, l1 if inside else none, shrink if inside else whole, scale,
+            average, share,
+        )  # fmt: skip
         begin = end
-    squares[part] = total
+    squares[part] += total
 
 
 _measure_parts, _update_parts = shared(_measure_part), shared(_update_part)
@@ -225,22 +245,24 @@ def measure(
 
 @compiled
 def update(
-    team: int, rule: int, theta: Array, grad: Array, state: Array, numbers: Array, penalized: int,
-    l2: Any, l1: Any, shrink: Any, scale: Any, average: Array, share: Any, squares: Array,
-) -> float:  # fmt: skip
-    """Take a step; return the norm of the gradient with its penalty, before scaling.
+    team: int, first: int, last: int, rule: int, theta: Array, grad: Array, state: Array,
+    numbers: Array, penalized: int, l2: Any, l1: Any, shrink: Any, scale: Any, average: Array,
+    share: Any, squares: Array,
+) -> None:  # fmt: skip
+    """Take a step; add the squared norm of the gradient with its penalty, before scaling.
 
     Args, besides those of `measure`:
+        first, last: the range of parameters that it is about.
         rule: its place in `RULES`.
         state: (S, P) the rule's vectors.
         numbers: the rule's numbers.
         shrink: what penalized weights are multiplied by before the step.
         scale: what the gradient is multiplied by.
         average: (P,) of theta, which approaches it by `share`; not touched if that is 0.
+        squares: added to, by part.
     """
-    team = team if theta.size >= WORTH_SHARING else 0
+    team = team if last - first >= WORTH_SHARING else 0
     _update_parts(team, squares.size, (
-        rule, theta, grad, state, numbers, penalized, l2, l1, shrink, scale, average, share,
-        squares,
+        first, last, rule, theta, grad, state, numbers, penalized, l2, l1, shrink, scale, average,
+        share, squares,
     ))  # fmt: skip
-    return np.sqrt(squares.sum())

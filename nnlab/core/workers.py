@@ -29,6 +29,7 @@ class Workers:
         team: the address of their team, 0 for one thread.
         kernels: the module `nnlab.core.kernels`; None for NumPy alone.
         products: the module `nnlab.core.products`; None to leave products to `numpy.matmul`.
+        descent: the module `nnlab.core.descent`; there if `products` is.
         scratch: work space of products by dtype.
         owner: the team itself, which lives as long as this.
     """
@@ -37,6 +38,7 @@ class Workers:
     team: int = 0
     kernels: Any = None
     products: Any = None
+    descent: Any = None
     scratch: dict[Any, NDArray[Any]] = field(default_factory=dict)
     owner: Any = None
 
@@ -96,5 +98,6 @@ def _employ(threads: int) -> Workers:
     from nnlab.team import Team
 
     team = Team(threads)
-    own, products = kernels("nnlab.core.kernels"), kernels("nnlab.core.products")
-    return Workers(threads, team.address, own, products, owner=team)
+    names = "kernels", "products", "descent"
+    modules = {name: kernels(f"nnlab.core.{name}") for name in names}
+    return Workers(threads, team.address, **modules, owner=team)

@@ -229,17 +229,20 @@ class Trainer:
         correct = count_right(scores, batch.labels)
         if self.ranks.size == 1 and not isfinite(loss):
             self._diverged("the loss", epoch, step)
-        network.backward(self.exchange.weighted(dscores))
-        loss, correct = self.exchange.sum(loss, correct)
-        if not isfinite(loss):
-            self._diverged("the loss", epoch, step)
         done = self.steps_done
         rate = self.schedule.rate(done)
         is_sampled, is_last = watch.is_sampled(done), step == self.batches.steps - 1
-        if is_sampled or is_last:
-            gradients = self.watch.gradients()
-            self.watch.before_update()
-        norm = self.update.apply(rate)
+        if self.ranks.size == 1 and not is_sampled and not is_last:
+            norm = self.update.descend(dscores, rate)
+        else:
+            network.backward(self.exchange.weighted(dscores))
+            loss, correct = self.exchange.sum(loss, correct)
+            if not isfinite(loss):
+                self._diverged("the loss", epoch, step)
+            if is_sampled or is_last:
+                gradients = self.watch.gradients()
+                self.watch.before_update()
+            norm = self.update.apply(rate)
         if not isfinite(norm):
             self._diverged("the gradient", epoch, step)
         if is_sampled or is_last:

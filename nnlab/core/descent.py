@@ -1,0 +1,86 @@
+"""A linear layer's step: its gradient and what an optimizer does with it, block by block.
+
+A block of dW is computed into work space and used up at once, while it is in the second-level
+cache: the whole gradient is neither written to memory nor read again. Parts are cut by columns as
+those of the forward pass are, so each core finds the weights and the optimizer's state that it left
+in its own cache. What becomes of the weights is what `products.weight_gradient` and
+`update_kernels.update` make of them, to the last bit.
+"""
+
+from typing import Any
+
+from nnlab.core.products import BLOCK, COLUMNS, SCRATCH, VECTOR, cut, multiply
+from nnlab.core.tiles import ROWS
+from nnlab.core.update_kernels import STRETCH, take
+from nnlab.jit import compiled
+from nnlab.team import shared
+
+Array = Any
+
+
+@compiled
+def _descend_part(
+    part: int, parts: int, scratch: Array, x: Array, dy: Array, weights: int, bias: int, rule: int,
+    theta: Array, state: Array, numbers: Array, l2: Any, l1: Any, shrink: Any, average: Array,
+    share: Any, squares: Array,
+) -> None:  # fmt: skip
+    inputs, columns, size, one = x.shape[1], dy.shape[1], theta.itemsize, theta.dtype.type(1)
+    space, block = scratch[part], scratch[part, SCRATCH:]
+    top, bottom = cut(inputs, part, parts, ROWS), cut(inputs, part + 1, parts, ROWS)
+    total = 0.0
+    for j in range(0, columns, COLUMNS):
+        width = min(COLUMNS, columns - j)
+        for i in range(top, bottom, BLOCK):
+            rows = min(BLOCK, bottom - i)
+            multiply(
+                one, size, rows, width, len(x), x.ctypes.data + i * size, inputs, True,
+                dy.ctypes.data + j * size, columns, False, 0, block.ctypes.data, width,
+                space.ctypes.data,
+            )  # fmt: skip
+            # Rows that follow one another in theta are taken together.
+            together = STRETCH // width if width == columns else 1
+            for k in range(0, rows, together):
+                begin = weights + (i + k) * columns + j
+                length = min(together, rows - k) * width
+                total += take(
+                    rule, theta[begin : begin + length], block[k * width : k * width + length],
+                    state, begin, numbers, l2, l1, shrink, one, average, share,
+                )  # fmt: skip
+    left, right = cut(columns, part, parts, VECTOR), cut(columns, part + 1, parts, VECTOR)
+    for j in range(left, right, COLUMNS):
+        width = min(COLUMNS, right - j)
+        sums = block[:width]
+        sums[:] = dy[0, j : j + width]
+        for i in range(1, len(dy)):
+            for k in range(width):
+                sums[k] += dy[i, j + k]
+        begin = bias + j
+        total += take(
+            rule, theta[begin : begin + width], sums, state, begin, numbers, one - one, one - one,
+            one, one, average, share,
+        )  # fmt: skip
+    squares[part] += total
+
+
+_descend_parts = shared(_descend_part)
+
+
+@compiled
+def descend(
+    team: int, scratch: Array, x: Array, dy: Array, weights: int, bias: int, rule: int,
+    theta: Array, state: Array, numbers: Array, l2: Any, l1: Any, shrink: Any, average: Array,
+    share: Any, squares: Array,
+) -> None:  # fmt: skip
+    """Take a linear layer's step.
+
+    Args, besides those of `update_kernels.update`:
+        scratch: from `products.scratch`, for as many parts as `squares` has.
+        x: (N, D) what the layer was given.
+        dy: (N, K) the gradient by what it returned.
+        weights: where its W (D, K), penalized, begins in theta.
+        bias: where its b (K,), not penalized, begins.
+    """
+    _descend_parts(team, squares.size, (
+        scratch, x, dy, weights, bias, rule, theta, state, numbers, l2, l1, shrink, average, share,
+        squares,
+    ))  # fmt: skip
