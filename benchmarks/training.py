@@ -141,11 +141,11 @@ def bare_products(row: Row, inference: bool = False, team: bool = False) -> Run:
             how, products = workers.how(layers[0][3]), workers.products
             for _ in range(steps):
                 for x, w, b, y, _, _, _ in layers:
-                    products.forward(*how, x, w, b, y)
+                    products.forward(*how, x, w, b, y, False)
                 for x, w, b, _, dy, dw, dx in [] if inference else reversed(layers):
                     products.weight_gradient(*how, x, dy, dw, b)
                     if dx is not None:
-                        products.input_gradient(*how, dy, w, dx)
+                        products.input_gradient(*how, dy, w, dx, x, False)
 
     return with_team if team else with_numpy
 

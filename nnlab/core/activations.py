@@ -78,6 +78,10 @@ class ReLU(Activation):
         workers.kernels.relu_backward(workers.team, workers.threads, output, dout.reshape(-1))
         return dout
 
+    def note(self, output: Array) -> None:
+        """Take note of a forward pass that the layer before this one has done in place."""
+        self._x = self._y = output
+
     def slopes(self, rows: int) -> Array:
         """Return 1 where the last output is positive, else 0; the compiled loop keeps neither."""
         slopes = self._work[:rows]

@@ -41,18 +41,32 @@ def prefetch(_: Any, address: Any) -> Any:  # noqa: ARG001  (Numba passes its ty
 
 
 @compiled
-def _relu_part(part: int, parts: int, x: Array, out: Array) -> None:
+def rectify(x: Array, out: Array) -> None:
+    """Write max(0, x), and NaN for NaN, to a flat array that may be x."""
     zero = x.dtype.type(0)
-    for i in range(x.size * part // parts, x.size * (part + 1) // parts):
+    for i in range(x.size):
         value = x[i]
         out[i] = zero if value <= zero else value
 
 
 @compiled
-def _relu_backward_part(part: int, parts: int, output: Array, dout: Array) -> None:
+def rectify_gradient(output: Array, dout: Array) -> None:
+    """Set dout to 0 where the output of a ReLU is not positive; both flat."""
     zero, one = dout.dtype.type(0), dout.dtype.type(1)
-    for i in range(dout.size * part // parts, dout.size * (part + 1) // parts):
+    for i in range(dout.size):
         dout[i] = dout[i] * (one if output[i] > zero else zero)
+
+
+@compiled
+def _relu_part(part: int, parts: int, x: Array, out: Array) -> None:
+    begin, end = x.size * part // parts, x.size * (part + 1) // parts
+    rectify(x[begin:end], out[begin:end])
+
+
+@compiled
+def _relu_backward_part(part: int, parts: int, output: Array, dout: Array) -> None:
+    begin, end = dout.size * part // parts, dout.size * (part + 1) // parts
+    rectify_gradient(output[begin:end], dout[begin:end])
 
 
 @compiled

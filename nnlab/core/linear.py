@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 
+from nnlab.core.activations import ReLU
 from nnlab.core.initializers import INITIALIZERS
 from nnlab.core.layer import Array, Layer, Parameter, Step
 from nnlab.core.workers import current
@@ -44,40 +45,55 @@ class Linear(Layer):
         self._out = np.empty((batch, self.outputs), dtype)
         self._dx = np.empty((batch, self.inputs), dtype) if self.input_gradient else None
 
-    def forward(self, x: Array, training: bool) -> Array:  # noqa: ARG002
-        """Return x W + b."""
+    def forward(self, x: Array, training: bool, relu: ReLU | None = None) -> Array:
+        """Return x W + b.
+
+        Args:
+            x: (N, inputs).
+            training: makes no difference.
+            relu: the layer behind this one, if its work is to be done as well.
+        """
         self._x, out = x, self._out[: len(x)]
         weights, bias = self.params["W"], self.params["b"]
         workers = current()
-        if workers.can_multiply(x, out):
-            workers.products.forward(*workers.how(out), x, weights, bias, out)
-        else:
+        if not workers.can_multiply(x, out):
             np.matmul(x, weights, out=out)
             out += bias
+            return out if relu is None else relu.forward(out, training)
+        workers.products.forward(*workers.how(out), x, weights, bias, out, relu is not None)
+        if relu is not None:
+            relu.note(out)
         return out
 
-    def backward(self, dout: Array) -> Array:
-        """Write dW and db, return dx (or dout itself where dx is not wanted)."""
-        self._weight_gradient(dout)
-        return self._input_gradient(dout)
+    def backward(self, dout: Array, relu: ReLU | None = None) -> Array:
+        """Write dW and db, return dx (or dout itself where dx is not wanted).
 
-    def descend(self, dout: Array, step: Step) -> Array:
+        Args:
+            dout: (N, outputs).
+            relu: the layer before this one, if its work is to be done as well.
+        """
+        self._weight_gradient(dout)
+        return self._input_gradient(dout, relu)
+
+    def descend(self, dout: Array, step: Step, relu: ReLU | None = None) -> Array:
         """As `backward`; where that is compiled, the gradient is used up block by block."""
-        dx = self._input_gradient(dout)  # by the weights as they were
+        dx = self._input_gradient(dout, relu)  # by the weights as they were
         if not step.take_linear(self._x, dout, self.places["W"], self.places["b"]):
             self._weight_gradient(dout)
             self._take_all(step)
         return dx
 
-    def _input_gradient(self, dout: Array) -> Array:
-        """Return dx, or dout itself where dx is not wanted."""
+    def _input_gradient(self, dout: Array, relu: ReLU | None) -> Array:
         if self._dx is None:
             return dout
-        workers, weights, dx = current(), self.params["W"], self._dx[: len(dout)]
-        if workers.can_multiply(dout, dx):
-            workers.products.input_gradient(*workers.how(dout), dout, weights, dx)
-            return dx
-        return np.matmul(dout, weights.T, out=dx)
+        workers, x, weights, dx = current(), self._x, self.params["W"], self._dx[: len(dout)]
+        if not workers.can_multiply(dout, dx):
+            np.matmul(dout, weights.T, out=dx)
+            return dx if relu is None else relu.backward(dx)
+        workers.products.input_gradient(
+            *workers.how(dout), dout, weights, dx, x, relu is not None
+        )
+        return dx
 
     def _weight_gradient(self, dout: Array) -> None:
         workers, x = current(), self._x

@@ -5,15 +5,18 @@
 a penalty, a checkpoint, a norm or an all-reduce is one array operation, whatever the layers.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from itertools import pairwise
 from math import prod
 from typing import Any
 
 import numpy as np
 
+from nnlab.core.activations import ReLU
 from nnlab.core.layer import Array, Layer, Step
 from nnlab.core.layers import LAYERS
+from nnlab.core.linear import Linear
 from nnlab.randomness import generator
 
 # Far beyond any perceptron; what a damaged or hostile file asks for has a limit.
@@ -58,6 +61,7 @@ class Network:
         self._lay_out_parameters()
         self._lay_out_running()
         self._decide_memory()
+        self._plan_passes()
         self.initialize()
 
     @classmethod
@@ -155,8 +159,35 @@ class Network:
             )
             # The images do not learn: nothing before the first parameters needs a gradient.
             layer.input_gradient = any(self.layers[i].parameters() for i in range(index))
+
+    def _plan_passes(self) -> None:
+        """List what the passes call; a linear layer does the work of the ReLUs beside it as well.
+
+        They work on its numbers while these are in the cache.
+        """
         first = next((i for i, layer in enumerate(self.layers) if layer.parameters()), 0)
-        self._backward_order = list(reversed(self.layers[first:]))
+        self._forwards: list[Callable[[Array, bool], Array]] = []
+        self._backwards: list[Callable[[Array], Array]] = []
+        self._descents: list[Callable[[Array, Step], Array]] = []
+        for index, layer in enumerate(self.layers):
+            before, after = (
+                self.layers[i] if 0 <= i < len(self.layers) else None
+                for i in (index - 1, index + 1)
+            )
+            if isinstance(layer, Linear) and isinstance(after, ReLU):
+                self._forwards.append(partial(layer.forward, relu=after))
+            elif not (isinstance(layer, ReLU) and isinstance(before, Linear)):
+                self._forwards.append(layer.forward)
+            if index < first:
+                continue
+            if isinstance(layer, Linear) and isinstance(before, ReLU) and index > first:
+                self._backwards.append(partial(layer.backward, relu=before))
+                self._descents.append(partial(layer.descend, relu=before))
+            elif not (isinstance(layer, ReLU) and isinstance(after, Linear)):
+                self._backwards.append(layer.backward)
+                self._descents.append(layer.descend)
+        self._backwards.reverse()
+        self._descents.reverse()
 
     def initialize(self) -> None:
         """Draw the first weights: a function of the seed, layer by layer."""
@@ -198,8 +229,8 @@ class Network:
             A work array: valid until the next pass.
         """
         self.reserve(len(x))
-        for layer in self.layers:
-            x = layer.forward(x, training)
+        for forward in self._forwards:
+            x = forward(x, training)
         return x
 
     def backward(self, dscores: Array) -> Array:
@@ -211,8 +242,8 @@ class Network:
         Returns:
             `grad`.
         """
-        for layer in self._backward_order:
-            dscores = layer.backward(dscores)
+        for backward in self._backwards:
+            dscores = backward(dscores)
         return self.grad
 
     def descend(self, dscores: Array, step: Step) -> None:
@@ -222,8 +253,8 @@ class Network:
             dscores: as for `backward`.
             step: what a step does with them. `grad` is not filled.
         """
-        for layer in self._backward_order:
-            dscores = layer.descend(dscores, step)
+        for descend in self._descents:
+            dscores = descend(dscores, step)
 
     def named_parameters(self, vector: Array | None = None) -> Iterator[tuple[str, Array]]:
         """Yield ``<index>_<layer>/<name>`` and the parameter as a view, in layer order.

@@ -21,6 +21,8 @@ from typing import Any
 
 import numpy as np
 
+from nnlab.core.kernels import rectify as rectify_stretch
+from nnlab.core.kernels import rectify_gradient
 from nnlab.core.tiles import (
     LINE,
     ROWS,
@@ -214,7 +216,7 @@ def rectangle(part: int, parts: int, rows: int, columns: int) -> Any:
 
 @compiled
 def _forward_part(
-    part: int, parts: int, scratch: Array, x: Array, w: Array, b: Array, y: Array
+    part: int, parts: int, scratch: Array, x: Array, w: Array, b: Array, y: Array, rectify: bool
 ) -> None:
     top, bottom, left, right = rectangle(part, parts, y.shape[0], y.shape[1])
     size, inner, columns = y.itemsize, x.shape[1], y.shape[1]
@@ -225,6 +227,9 @@ def _forward_part(
         y.ctypes.data + (top * columns + left) * size, columns,
         scratch.ctypes.data + part * scratch.shape[1] * size,
     )  # fmt: skip
+    if rectify:
+        for i in range(top, bottom):
+            rectify_stretch(y[i, left:right], y[i, left:right])
 
 
 @compiled
@@ -249,7 +254,7 @@ def _weight_gradient_part(
 
 @compiled
 def _input_gradient_part(
-    part: int, parts: int, scratch: Array, dy: Array, w: Array, dx: Array
+    part: int, parts: int, scratch: Array, dy: Array, w: Array, dx: Array, x: Array, rectified: bool
 ) -> None:
     top, bottom, left, right = rectangle(part, parts, dx.shape[0], dx.shape[1])
     size, inner, columns = dx.itemsize, dy.shape[1], dx.shape[1]
@@ -260,6 +265,9 @@ def _input_gradient_part(
         dx.ctypes.data + (top * columns + left) * size, columns,
         scratch.ctypes.data + part * scratch.shape[1] * size,
     )  # fmt: skip
+    if rectified:
+        for i in range(top, bottom):
+            rectify_gradient(x[i, left:right], dx[i, left:right])
 
 
 _forward_parts = shared(_forward_part)
@@ -268,9 +276,11 @@ _input_gradient_parts = shared(_input_gradient_part)
 
 
 @compiled
-def forward(team: int, parts: int, scratch: Array, x: Array, w: Array, b: Array, y: Array) -> None:
-    """Write x (N, D) times W (D, K) plus b (K,) to y (N, K)."""
-    _forward_parts(team, parts, (scratch, x, w, b, y))
+def forward(
+    team: int, parts: int, scratch: Array, x: Array, w: Array, b: Array, y: Array, rectify: bool
+) -> None:
+    """Write x (N, D) times W (D, K) plus b (K,) to y (N, K), or max(0, that)."""
+    _forward_parts(team, parts, (scratch, x, w, b, y, rectify))
 
 
 @compiled
@@ -282,6 +292,8 @@ def weight_gradient(
 
 
 @compiled
-def input_gradient(team: int, parts: int, scratch: Array, dy: Array, w: Array, dx: Array) -> None:
-    """Write dy (N, K) times W^T to dx (N, D)."""
-    _input_gradient_parts(team, parts, (scratch, dy, w, dx))
+def input_gradient(
+    team: int, parts: int, scratch: Array, dy: Array, w: Array, dx: Array, x: Array, rectified: bool
+) -> None:
+    """Write dy (N, K) times W^T to dx (N, D); where x is that of a ReLU, the ReLU's gradient."""
+    _input_gradient_parts(team, parts, (scratch, dy, w, dx, x, rectified))

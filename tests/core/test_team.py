@@ -125,9 +125,9 @@ def products_of(parts, x, dy, w, b):
     """y, dx, dW and db, computed in so many parts."""
     y, dx, dw, db = (np.full_like(array, np.nan) for array in (dy, x, w, b))
     how = (0, parts, products.scratch(parts, x.dtype))
-    products.forward(*how, x, w, b, y)
+    products.forward(*how, x, w, b, y, False)
     products.weight_gradient(*how, x, dy, dw, db)
-    products.input_gradient(*how, dy, w, dx)
+    products.input_gradient(*how, dy, w, dx, x, False)
     return y, dx, dw, db
 
 
@@ -164,7 +164,7 @@ def test_the_scores_of_an_image_do_not_depend_on_those_beside_it():
 def test_what_stands_around_a_result_is_left_alone():
     x, _, w, b = layer_of(13, 40, 21, np.float32)
     around = np.full((15, 21), 7, np.float32)
-    products.forward(0, 1, products.scratch(1, x.dtype), x, w, b, around[1:14])
+    products.forward(0, 1, products.scratch(1, x.dtype), x, w, b, around[1:14], False)
     np.testing.assert_array_equal(around[[0, 14]], 7)
     np.testing.assert_allclose(around[1:14], x @ w + b, 1e-4, 1e-4)
 
