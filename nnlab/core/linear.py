@@ -90,9 +90,7 @@ class Linear(Layer):
         if not workers.can_multiply(dout, dx):
             np.matmul(dout, weights.T, out=dx)
             return dx if relu is None else relu.backward(dx)
-        workers.products.input_gradient(
-            *workers.how(dout), dout, weights, dx, x, relu is not None
-        )
+        workers.products.input_gradient(*workers.how(dout), dout, weights, dx, x, relu is not None)
         return dx
 
     def _weight_gradient(self, dout: Array) -> None:

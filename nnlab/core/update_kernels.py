@@ -177,8 +177,8 @@ def _measure_part(
 
 @compiled
 def take(
-    rule: int, theta: Array, grad: Array, state: Array, begin: int, numbers: Array, l2: Any, l1: Any,
-    shrink: Any, scale: Any, average: Array, share: Any,
+    rule: int, theta: Array, grad: Array, state: Array, begin: int, numbers: Array, l2: Any,
+    l1: Any, shrink: Any, scale: Any, average: Array, share: Any,
 ) -> float:  # fmt: skip
     """Take a step with a stretch of theta that lies in the cache; return its squared norm.
 

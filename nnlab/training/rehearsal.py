@@ -18,6 +18,8 @@ from nnlab.training.trainer import EpochDone
 # What is compiled depends on the types of arrays and not on their sizes.
 ROWS = 32
 WIDTH = 8
+# Some of them are neither sampled nor an epoch's last, which are taken in another way.
+STEPS = 8
 
 
 def rehearse(
@@ -40,6 +42,7 @@ def rehearse(
         settings,
         hidden=",".join([str(WIDTH)] * layers) or None,
         shuffle="full",
+        batch_size=ROWS // STEPS,
         # A few images may lack a class, and have no weight to balance it with.
         class_weight="none" if settings.class_weight == "none" else ",".join(["1"] * classes),
     )
