@@ -98,6 +98,7 @@ def _employ(threads: int) -> Workers:
     from nnlab.team import Team
 
     team = Team(threads)
-    names = "kernels", "products", "descent"
-    modules = {name: kernels(f"nnlab.core.{name}") for name in names}
-    return Workers(threads, team.address, **modules, owner=team)
+    own, products, descent = (
+        kernels(f"nnlab.core.{name}") for name in ("kernels", "products", "descent")
+    )
+    return Workers(threads, team.address, own, products, descent, owner=team)
