@@ -1,9 +1,9 @@
 """A linear layer's step: its gradient and what an optimizer does with it, block by block.
 
 A block of dW is computed into work space and used up at once, while it is in the second-level
-cache: the whole gradient is neither written to memory nor read again. Parts are cut by columns as
-those of the forward pass are, so each core finds the weights and the optimizer's state that it left
-in its own cache. What becomes of the weights is what `products.weight_gradient` and
+cache: the whole gradient is neither written to memory nor read again. Parts are cut by rows: where
+two cores change columns beside each other, what the processor fetches ahead takes the lines of one
+from the other's cache. What becomes of the weights is what `products.weight_gradient` and
 `update_kernels.update` make of them, to the last bit.
 """
 

@@ -14,7 +14,8 @@ the first-level cache while all rows of A pass by:
 
 A is read where it lies, unless it is transposed: then blocks of it are copied as well. Every number
 of a result is one sum in the order of the inner dimension, so its bits depend neither on how many
-parts there are nor on what stands beside it. All arrays are of one type, contiguous.
+parts there are nor on what stands beside it. All arrays are of one type, contiguous. A ReLU behind
+or before the layer is computed by each part on its results, while they are in the cache.
 """
 
 from typing import Any

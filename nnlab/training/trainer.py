@@ -233,6 +233,7 @@ class Trainer:
         rate = self.schedule.rate(done)
         is_sampled, is_last = watch.is_sampled(done), step == self.batches.steps - 1
         if self.ranks.size == 1 and not is_sampled and not is_last:
+            # Nobody asks for the whole gradient.
             norm = self.update.descend(dscores, rate)
         else:
             network.backward(self.exchange.weighted(dscores))

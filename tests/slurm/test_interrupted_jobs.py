@@ -77,12 +77,7 @@ def test_a_run_that_is_preempted_three_times_and_requeued_ends_like_an_undisturb
     assert_same(run, undisturbed)
 
 
-def test_a_run_that_is_out_of_time_is_put_back_and_ends_like_an_undisturbed_one(
-    slurm, sbatch, fashion_file, tmp_path, undisturbed
-):
-    run, log = tmp_path / "run.h5", tmp_path / "train.log"
-    job = sbatch(*OUT_OF_TIME, "--cpus-per-task=1", "-o", log,
-                 SCRIPTS / "train.sh", fashion_file, "-o", run, *SETTINGS)  # fmt: skip
+def assert_put_back_and_undisturbed(slurm, job, run, log, undisturbed):
     let_go_when_told_to_stop(hold_in_the_midst(job, run, log))
     wait_until(lambda: slurm.restarts(job) == 1 or slurm.ended(job))
     slurm.wait(job, AMPLE)
@@ -90,6 +85,15 @@ def test_a_run_that_is_out_of_time_is_put_back_and_ends_like_an_undisturbed_one(
     assert slurm.restarts(job) >= 1
     assert "stopped by SIGUSR1" in log.read_text()
     assert_same(run, undisturbed)
+
+
+def test_a_run_that_is_out_of_time_is_put_back_and_ends_like_an_undisturbed_one(
+    slurm, sbatch, fashion_file, tmp_path, undisturbed
+):
+    run, log = tmp_path / "run.h5", tmp_path / "train.log"
+    job = sbatch(*OUT_OF_TIME, "--cpus-per-task=1", "-o", log,
+                 SCRIPTS / "train.sh", fashion_file, "-o", run, *SETTINGS)  # fmt: skip
+    assert_put_back_and_undisturbed(slurm, job, run, log, undisturbed)
 
 
 def test_where_the_site_puts_75_back_one_line_is_enough(
@@ -101,13 +105,7 @@ def test_where_the_site_puts_75_back_one_line_is_enough(
     script.write_text(f"#!/bin/bash\nexec nnlab train {fashion_file} -o {run} {words} --resume\n")
     job = sbatch(*OUT_OF_TIME, "--requeue", "--open-mode=append", "-o", log, script,
                  SLURM_CONF=slurm.environment["SLURM_CONF"])  # fmt: skip
-    let_go_when_told_to_stop(hold_in_the_midst(job, run, log))
-    wait_until(lambda: slurm.restarts(job) == 1 or slurm.ended(job))
-    slurm.wait(job, AMPLE)
-    assert slurm.state(job) == "COMPLETED", log.read_text()
-    assert slurm.restarts(job) >= 1
-    assert "stopped by SIGUSR1" in log.read_text()
-    assert_same(run, undisturbed)
+    assert_put_back_and_undisturbed(slurm, job, run, log, undisturbed)
 
 
 @pytest.mark.parametrize("sampler", ["random", "tpe"])
