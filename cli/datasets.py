@@ -54,20 +54,18 @@ def command(
     entries = describe_all(root)
     out.table(
         "",
-        ["name", "title", "format", "classes", "image", "downloaded", "prepared"],
+        ["name", "title", "classes", "image", "here"],
         [
             [
                 entry["name"],
                 entry["title"],
-                entry["format"],
                 len(entry["classes"]),
                 " x ".join(map(str, entry["image_shape"])),
-                _yes(entry["downloaded"]),
-                _yes(entry["prepared"] is not None),
+                _here(entry),
             ]
             for entry in entries
         ],
-        left=3,
+        left=2,
     )
     out.line(f"data folder: {data_root(root)}")
     out.result({"root": str(data_root(root)), "datasets": entries})
@@ -89,6 +87,13 @@ def _check(path: Path, name: str | None, out: Output) -> int:
         return FileFormatError.exit_code
     out.line(f"{path} is a good card; nnlab looks for such cards in {own_cards_folder()}")
     return 0
+
+
+def _here(entry: dict[str, Any]) -> str:
+    """Say what of a data set is on this machine, in a word that leaves room for its title."""
+    if entry["prepared"] is not None:
+        return "both" if entry["downloaded"] else "prepared"
+    return "downloaded" if entry["downloaded"] else "-"
 
 
 def _yes(value: bool | None) -> str:

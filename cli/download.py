@@ -9,6 +9,8 @@ from nnlab.cli.options import AsJson, Root
 from nnlab.cli.output import Output
 
 NETWORK = "Network"
+# What a stop leaves behind.
+KEPT = "what has come is kept, and the same command goes on from there."
 
 
 def command(
@@ -72,6 +74,7 @@ def command(
     nnlab download fashion-mnist --source /usr/share/datasets/fashion-mnist
     """
     from nnlab.cli.counter import Counter
+    from nnlab.cli.signals import stopped_in_a_line
     from nnlab.datasets.download import download
     from nnlab.datasets.fetching.patience import Patience
     from nnlab.datasets.fetching.verify import is_proven, verified_by
@@ -86,7 +89,7 @@ def command(
     record = {}
     for card in cards:
         folder = files_folder(card.files_name, root)
-        with Counter(card.name, "B") as counter:
+        with stopped_in_a_line(KEPT), Counter(card.name, "B") as counter:
             files = download(card, root, source, _watch(counter), patience)
         checks = {file.name: verified_by(file) for file in card.files}
         record[card.name] = {"folder": str(folder), "files": files, "verified_by": checks}

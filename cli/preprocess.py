@@ -198,7 +198,7 @@ def command(
     """
     from nnlab.atomic import refuse_existing
     from nnlab.cli.counter import Counter
-    from nnlab.cli.signals import stopped_by_sigterm
+    from nnlab.cli.signals import stopped_in_a_line
     from nnlab.datasets.choosing import parse_classes, parse_relabel
     from nnlab.datasets.preprocess import PreprocessOptions, parse_size, preprocess
 
@@ -221,7 +221,7 @@ def command(
         skip_bad=skip_bad,
         background_bias=background_bias,
     )
-    with stopped_by_sigterm(), Counter(f"reading {source}", "images") as counter:
+    with stopped_in_a_line(), Counter(f"reading {source}", "images") as counter:
         summary = preprocess(
             source, output, options, files_from, root, counter.show, force, workers
         )

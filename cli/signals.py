@@ -99,11 +99,14 @@ def stop_on_signals(at_once: bool = False) -> Iterator[StopFlag]:
 
 
 @contextmanager
-def stopped_by_sigterm() -> Iterator[None]:
+def stopped_in_a_line(left: str = "nothing was kept.") -> Iterator[None]:
     """Let SIGTERM end the block as Ctrl-C does: files and processes are cleared away.
 
+    Args:
+        left: what the user is told that a stop leaves behind.
+
     Raises:
-        StoppedError: SIGTERM came.
+        StoppedError: SIGTERM or Ctrl-C came.
     """
     came = False
 
@@ -119,8 +122,6 @@ def stopped_by_sigterm() -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt:
-        if came:
-            raise StoppedError("stopped by SIGTERM; nothing was kept.") from None
-        raise
+        raise StoppedError(f"stopped by {'SIGTERM' if came else 'Ctrl-C'}; {left}") from None
     finally:
         signal.signal(signal.SIGTERM, before)

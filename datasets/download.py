@@ -9,7 +9,7 @@ import contextlib
 import random
 import shutil
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,7 +19,7 @@ from nnlab.datasets.card import Card, CardFile
 from nnlab.datasets.fetching.patience import Patience
 from nnlab.datasets.fetching.verify import mismatch
 from nnlab.datasets.fetching.watch import Watch
-from nnlab.datasets.roots import files_folder
+from nnlab.datasets.roots import data_root, files_folder
 from nnlab.errors import BusyError, InputError, SourceError
 
 if TYPE_CHECKING:
@@ -73,11 +73,13 @@ def download(
             f"cannot make the folder {folder}: {error.strerror}; choose another with --root."
         ) from error
     watch, patience = watch or Watch(), patience or Patience()
-    if not _missing(card, folder):
+    missing = _missing(card, folder)
+    held = _alone(folder, missing, watch) if missing else None
+    if held is None:
         _tidy(folder)
         return {file.name: "present" for file in card.files}
-    with _alone(folder, watch) as held:
-        missing = _missing(card, folder)  # whoever was here before may have fetched it all
+    with held:
+        missing = _missing(card, folder)  # whoever was here before may have brought some
         _bring(card, missing, folder, source, watch, patience, taken_over=bool(held.notice))
     how = "downloaded" if source is None or is_url(source) else "copied"
     return {file.name: how if file in missing else "present" for file in card.files}
@@ -111,15 +113,20 @@ def _tidy(folder: Path) -> None:
             claim(folder, "download").release()
 
 
-@contextlib.contextmanager
-def _alone(folder: Path, watch: Watch) -> Iterator[Claim]:
-    """Hold the folder's claim; wait for as long as another process that lives has it."""
+def _alone(folder: Path, missing: Sequence[CardFile], watch: Watch) -> Claim | None:
+    """Claim the folder, however long another process that lives has it.
+
+    None if that process has brought what is missing: no file gets its name before it is verified.
+    """
+    paths = [folder / file.name for file in missing]
+    wrong = any(path.exists() for path in paths)  # and so no sign that it has been brought
     told = ""
     while True:
         try:
-            held = claim(folder, "download")
-            break
+            return claim(folder, "download")
         except BusyError:
+            if not wrong and all(path.exists() for path in paths):
+                return None
             owner = str(owner_of(folder) or "")
             if owner and owner != told:
                 watch.waiting(owner)
@@ -131,8 +138,6 @@ def _alone(folder: Path, watch: Watch) -> Iterator[Claim]:
             raise InputError(
                 f"cannot write in {folder.parent}: {reason}; choose another place with --root."
             ) from error
-    with held:
-        yield held
 
 
 def verified_files(card: Card, folder: Path) -> list[Path]:
@@ -247,7 +252,8 @@ def _not_fetched(
     card: Card, file: CardFile, folder: Path, error: "NotFetchedError", kept: int
 ) -> str:
     tried = "; ".join(error.reasons) or "the card names no mirror"
-    root = folder.parent.parent
+    root = folder.parent.parent.absolute()
+    elsewhere = "" if root == data_root().absolute() else f" --root {root}"
     if error.unreachable:
         return (
             f"{file.name} of {card.name} cannot be fetched: nothing can be reached from here "
@@ -257,5 +263,5 @@ def _not_fetched(
     rest = f"; {kept:,} bytes are kept, and the same command goes on from there" if kept else ""
     return (
         f"{file.name} of {card.name} could not be fetched ({tried}){rest}; try again later, or "
-        f"take it from elsewhere: nnlab download {card.name} --source URL-or-FOLDER"
+        f"take it from elsewhere: nnlab download {card.name}{elsewhere} --source URL-or-FOLDER"
     )

@@ -5,6 +5,8 @@ user's configuration folder (~/.config/nnlab/cards on Linux).
 """
 
 import os
+from collections.abc import Iterable
+from difflib import get_close_matches
 from functools import cache
 from importlib.resources import files as package_files
 from pathlib import Path
@@ -51,11 +53,28 @@ def find_card(name: str) -> Card:
     """
     cards = known_cards()
     if name not in cards:
+        meant = meant_by(name, cards)
+        rest = f"did you mean {meant}?" if meant else f"known are {', '.join(cards)}."
         raise InputError(
-            f"{name!r} is no known data set; known are {', '.join(cards)}. A card of your own "
-            f"belongs into {own_cards_folder()}."
+            f"{name!r} is no known data set; {rest} A card of your own belongs into "
+            f"{own_cards_folder()}."
         )
     return cards[name]
+
+
+def meant_by(name: str, cards: Iterable[str] | None = None) -> str:
+    """Return the known names that are nearly `name`, for a question; empty if there are none."""
+    known = {_squeezed(card): card for card in (known_cards() if cards is None else cards)}
+    sought = _squeezed(name)
+    if sought in known:
+        return known[sought]
+    holding = [card for short, card in known.items() if len(sought) > 3 and sought in short]
+    near = [known[short] for short in get_close_matches(sought, known, n=2, cutoff=0.75)]
+    return " or ".join(holding or near)
+
+
+def _squeezed(name: str) -> str:
+    return "".join(sign for sign in name.lower() if sign.isalnum())
 
 
 def faults_of(path: Path) -> list[str]:

@@ -2,6 +2,11 @@
 
 from pathlib import Path
 
+import pytest
+from rich.console import Console
+
+from nnlab.cli import output
+from nnlab.cli.main import main
 from nnlab.datasets import known
 from nnlab.datasets.known import known_cards
 
@@ -39,6 +44,31 @@ def test_an_unknown_name_is_one_line(nnlab):
     assert (done.code, done.stdout) == (2, "")
     assert "known are" in done.stderr
     assert done.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("Fashion_MNIST", "fashion-mnist"),
+        ("cifar-10", "cifar10"),
+        ("letters", "emnist-letters"),
+        ("fashoin-mnist", "fashion-mnist"),
+        ("cifar", "cifar10 or cifar100 or cifar100-coarse"),
+    ],
+)
+def test_a_name_that_is_nearly_right_is_asked_about(nnlab, name, meant):
+    for command in ("datasets", "download"):
+        assert f"; did you mean {meant}? " in nnlab(command, name).stderr
+
+
+def test_the_list_fits_a_terminal_of_80_columns_and_breaks_no_name(capsys, monkeypatch, tmp_path):
+    console = Console(width=80, highlight=False)
+    monkeypatch.setattr(output, "_console", lambda: console)
+    assert main(["datasets", "--root", str(tmp_path)]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert max(map(len, lines[:-1])) <= 80  # the last one is the path of the data folder
+    shown = {line.split()[1] for line in lines if line.startswith("│ ") and line[2] != " "}
+    assert shown == set(known_cards())
 
 
 def test_a_card_of_ones_own_is_checked(nnlab, tmp_path):

@@ -3,6 +3,8 @@
 import functools
 import http.server
 import json
+import re
+import signal
 import threading
 import time
 
@@ -101,22 +103,26 @@ def test_shapes_are_drawn_not_downloaded(nnlab, tmp_path):
 
 def test_eight_processes_at_once_fetch_once(start_nnlab, counting_mirror, tmp_path):
     url, requested = counting_mirror
-    arguments = ("download", "fashion-mnist", "--source", url, "--root", tmp_path, "--json")
-    processes = [start_nnlab(*arguments) for _ in range(8)]
-    states = []
+    arguments = ("download", "fashion-mnist", "--source", url + "slow", "--root", tmp_path)
+    processes = [start_nnlab(*arguments, "--json") for _ in range(8)]
+    states, named = [], set()
     for process in processes:
         out, err = process.communicate(timeout=120)
         assert process.returncode == 0, err
         states.append(set(json.loads(out)["downloads"]["fashion-mnist"]["files"].values()))
+        named |= set(re.findall(r"waiting for download \(process (\d+) ", err))
+        if "downloaded" in states[-1]:
+            fetching = str(process.pid)
+    assert named == {fetching}  # nobody waits for one that has only looked
     assert len(requested) == 4
     assert sorted(map(sorted, states)) == [["downloaded"]] + [["present"]] * 7
     assert [path.name for path in tmp_path.rglob("*") if ".claim" in path.name] == []
 
 
-def test_a_download_killed_midway_is_taken_over_and_goes_on(
-    start_nnlab, nnlab, counting_mirror, tmp_path
-):
-    url, requested = counting_mirror
+@pytest.fixture
+def begun(start_nnlab, counting_mirror, tmp_path):
+    """A download from a slow mirror of which a megabyte has come, and its folder."""
+    url, _ = counting_mirror
     arguments = ("download", "fashion-mnist", "--source", url + "slow", "--root", tmp_path)
     process = start_nnlab(*arguments)
     folder = tmp_path / "fashion-mnist" / "files"
@@ -124,6 +130,14 @@ def test_a_download_killed_midway_is_taken_over_and_goes_on(
     while not any(path.stat().st_size > 2**20 for path in folder.glob(".*.part")):
         assert time.monotonic() < deadline
         time.sleep(0.02)
+    return process, folder
+
+
+def test_a_download_killed_midway_is_taken_over_and_goes_on(
+    begun, nnlab, counting_mirror, tmp_path
+):
+    url, requested = counting_mirror
+    process, folder = begun
     process.kill()
     process.wait()
     (part,) = folder.glob(".*.part")
@@ -136,3 +150,28 @@ def test_a_download_killed_midway_is_taken_over_and_goes_on(
     assert requested[0] == ("/train-images-idx3-ubyte.gz", f"bytes={kept}-")
     assert len(list(folder.iterdir())) == 4
     assert not folder.with_name("files.claim").exists()
+
+
+@pytest.mark.parametrize(
+    ("number", "name"), [(signal.SIGINT, "Ctrl-C"), (signal.SIGTERM, "SIGTERM")]
+)
+def test_a_download_that_is_stopped_says_that_it_can_go_on(begun, number, name):
+    process, folder = begun
+    process.send_signal(number)
+    out, err = process.communicate(timeout=60)
+    assert (process.returncode, out) == (130, "")
+    assert err == (
+        f"nnlab: stopped by {name}; what has come is kept, and the same command goes on from "
+        "there.\n"
+    )
+    assert [path.suffix for path in sorted(folder.iterdir())] == [".notes", ".part"]
+    assert not folder.with_name("files.claim").exists()
+
+
+def test_the_advice_names_the_root_that_was_asked_for(nnlab, mirror, tmp_path):
+    source = ("download", "fashion-mnist", "--source", mirror + "nothing/")
+    advice = "nnlab download fashion-mnist{} --source URL-or-FOLDER"
+    done = nnlab(*source, "--root", tmp_path)
+    assert advice.format(f" --root {tmp_path}") in done.stderr
+    done = nnlab(*source, env={"NNLAB_DATA": str(tmp_path)})
+    assert advice.format("") in done.stderr

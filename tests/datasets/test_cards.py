@@ -132,8 +132,8 @@ def test_a_card_file_that_is_missing_or_no_text_is_named(tmp_path):
 
 
 def test_an_unknown_name_is_answered_with_the_known_ones():
-    with pytest.raises(InputError, match=r"'mnits' is no known data set; known are .*mnist"):
-        find_card("mnits")
+    with pytest.raises(InputError, match=r"'imagenet' is no known data set; known are .*mnist"):
+        find_card("imagenet")
 
 
 @pytest.fixture
