@@ -1,6 +1,8 @@
 """Progress of a sweep on stderr: one bar for all its runs, and a line for each that ends."""
 
+import os
 import sys
+from contextlib import suppress
 from time import monotonic
 from typing import Any
 
@@ -15,6 +17,8 @@ from nnlab.training.durations import format_duration
 HEARTBEAT_SECONDS = 60.0
 # Other workers' results appear in the bar so often.
 RECOUNT_SECONDS = 2.0
+# Of a terminal's width the names of the running runs get at most this share.
+SHARE_OF_NAMES = 0.45
 
 
 class SweepProgress:
@@ -28,21 +32,21 @@ class SweepProgress:
         self._last = self._counted = monotonic()
         self._finished = 0
         self._total: int | None = None
+        self._seconds = 0.0
 
     def __enter__(self) -> "SweepProgress":
         self._count()
         if sys.stderr.isatty():
             from tqdm import tqdm
 
+            left = "{l_bar}{bar}| "
+            runs = "{n:.1f}/{total_fmt} [" if self._total else "["
             self._bar = tqdm(
-                total=self._total,
-                initial=self._finished,
-                unit="run",
+                total=self._total or self._study.time,
+                initial=self._done(),
                 leave=False,
                 dynamic_ncols=True,
-                bar_format="{l_bar}{bar}| {n:.1f}/{total_fmt} [{elapsed}<{remaining}{postfix}]"
-                if self._total
-                else None,
+                bar_format=left + runs + "{elapsed}<{remaining}{postfix}]",
             )
         return self
 
@@ -92,24 +96,48 @@ class SweepProgress:
         if self._bar is None:
             if now - self._last >= HEARTBEAT_SECONDS and self._running:
                 self._last = now
-                self.write("running: " + self._texts())
+                self.write("running: " + ", ".join(self._texts()))
             return
         if now - self._counted >= RECOUNT_SECONDS:
             self._count()
-        parts = sum(done / epochs for done, epochs in self._running.values() if epochs)
-        self._bar.set_postfix_str(self._texts(), refresh=False)
-        self._bar.n = self._finished + parts
+        self._bar.set_postfix_str(self._beside_bar(), refresh=False)
+        self._bar.n = self._done()
         self._bar.refresh()
 
-    def _texts(self) -> str:
-        return ", ".join(
-            f"{name} {done}/{epochs or '?'}" for name, (done, epochs) in self._running.items()
-        )
+    def _done(self) -> float:
+        """Return how far the bar is: in runs, or in seconds where only the time is limited."""
+        if not self._total:
+            return min(self._seconds, self._study.time or 0.0)
+        parts = sum(done / epochs for done, epochs in self._running.values() if epochs)
+        return self._finished + parts
+
+    def _beside_bar(self) -> str:
+        """Name the running runs, as many as leave the bar its room."""
+        columns = 80
+        with suppress(OSError):
+            columns = os.get_terminal_size(sys.stderr.fileno()).columns
+        texts = [] if self._total else [f"{self._finished} finished"]
+        texts += self._texts()
+        shown = [texts[0]] if texts else []
+        while len(shown) < len(texts):
+            following = texts[len(shown)]
+            if len(", ".join([*shown, following])) > columns * SHARE_OF_NAMES:
+                return f"{', '.join(shown)}, {len(texts) - len(shown)} more"
+            shown.append(following)
+        return ", ".join(shown)
+
+    def _texts(self) -> list[str]:
+        return [f"{name} {done}/{epochs or '?'}" for name, (done, epochs) in self._running.items()]
 
     def _count(self) -> None:
         found = overview(self._trials)
-        self._finished = sum(found.runs[state] for state in FINAL)
-        self._total = found.total
+        # A run whose file is written before its process has ended is still one that runs here.
+        self._finished = sum(found.runs[state] for state in FINAL) - sum(
+            standing.state in FINAL and _name(task) in self._running
+            for trial in found.trials
+            for task, standing in trial.runs
+        )
+        self._total, self._seconds = found.total, found.seconds
         self._counted = monotonic()
 
     def write(self, text: str) -> None:

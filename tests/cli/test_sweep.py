@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import time
 from pathlib import Path
@@ -232,6 +233,33 @@ def test_two_workers_share_a_study_and_do_nothing_twice(nnlab, start_nnlab, stud
     ends = [line for text in said for line in text.splitlines() if "done, val_accuracy" in line]
     assert sorted(line.split()[1] for line in ends) == [f"trial-0000{n}" for n in range(4)]
     assert all("done, val_accuracy" in text for text in said)
+
+
+@pytest.mark.sweep
+@pytest.mark.parametrize("head", ["repeats = 2", 'time = "1s"'])
+def test_one_bar_shows_all_runs_goes_forward_and_fits(study, head, in_terminal):
+    """At a terminal: a bar with room, the runs beside it, and each run counted once."""
+    body = GRID if "repeats" in head else GRID.replace('"grid"', '"random"').replace(
+        "[0.01, 0.001]", "{{ low = 1e-4, high = 1e-2, log = true }}"
+    )  # fmt: skip
+    path = study(head, body=body)
+    code, screen = in_terminal(80, "sweep", "run", path, "--workers", 4)
+    assert code == 0, screen
+    bars = [line for line in screen if "%|" in line]
+    assert max(map(len, bars)) <= 80
+    assert min(len(line.split("|")[1]) for line in bars) >= 12
+    assert any("trial-00000" in line and "more]" in line for line in bars)
+    percent = [int(line.split("%")[0]) for line in bars]
+    assert percent == sorted(percent)
+    ends = [line for line in screen if " done, " in line]
+    # The number of runs that have ended, this one included.
+    counted = [int(re.match(r"\[(\d+)", line)[1]) for line in ends]
+    assert counted == list(range(1, len(ends) + 1))
+    if "repeats" in head:
+        assert len(ends) == 8
+        assert all("/8 [" in line for line in bars)
+    else:
+        assert any("finished" in line for line in bars)
 
 
 @pytest.mark.sweep
