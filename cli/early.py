@@ -1,7 +1,7 @@
 """Signals before the command is ready: heeded from the first line, without loading anything slow.
 
 Loading takes some tenths of a second, in which a Ctrl-C would show a traceback of Python's, and
-the SIGUSR1 of a batch system would end the process without a word.
+a SIGUSR1 or SIGUSR2 of a batch system would end the process without a word.
 """
 
 import os
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 EXIT_INTERRUPTED = 130
 # What `train` answers with a checkpoint; see `nnlab.cli.signals`.
-STOPPING = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)
+STOPPING = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1, signal.SIGUSR2)
 
 SWEEPING = (("sweep", "run"), ("sweep", "work"))
 

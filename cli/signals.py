@@ -57,7 +57,7 @@ class StopFlag:
 
 @contextmanager
 def stop_on_signals(at_once: bool = False) -> Iterator[StopFlag]:
-    """Turn SIGTERM, SIGINT and SIGUSR1 into a flag while the block runs.
+    """Turn SIGTERM, SIGINT, SIGUSR1 and SIGUSR2 into a flag while the block runs.
 
     Further signals change nothing, except a second Ctrl-C at a terminal: it ends the process at
     once. That harms no file, because files only ever change by a rename.

@@ -96,8 +96,8 @@ def command(
 
     Total loss = mean over images of the data loss + l2 / 2 * sum(W^2) + l1 * sum(|W|); biases and
     normalization gains are not penalized. The weights with the best validation accuracy are kept.
-    Ctrl-C, SIGTERM, SIGUSR1, --time-limit and the end of a job's time save a checkpoint and exit
-    with 75; the same command with --resume goes on exactly.
+    Ctrl-C, SIGTERM, SIGUSR1, SIGUSR2, --time-limit and the end of a job's time save a checkpoint
+    and exit with 75; the same command with --resume goes on exactly.
 
     [bold]Examples[/bold]
 

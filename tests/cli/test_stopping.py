@@ -19,14 +19,17 @@ LONG = ("--model", "mlp", "--hidden", "32", "--epochs", "100000", "--batch-size"
 def wait_until_caught(process, number):
     """Wait until a process has a handler of its own for a signal."""
     status = Path(f"/proc/{process.pid}/status")
-    while True:
+    deadline = time.monotonic() + 30
+    while time.monotonic() < deadline:
         caught = next(line for line in status.read_text().splitlines() if line.startswith("SigCgt"))
         if int(caught.split()[1], 16) >> (number - 1) & 1:
             return
         time.sleep(0.001)
+    process.kill()
+    pytest.fail(f"{signal.Signals(number).name} has no handler")
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2])
 def test_a_signal_while_python_loads_is_75_and_leaves_nothing(
     start_nnlab, fashion_file, tmp_path, number
 ):
