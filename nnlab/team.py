@@ -15,9 +15,6 @@ wait in compiled code, where they need not ask for the interpreter's lock, and t
 are handed out one by one: whoever is free takes the next, and if nobody helps, the caller does
 them all. What the parts are, and with it the order of every sum, is up to the caller, whoever
 computes them.
-
-Numba's cache on disk notices changes of the file that a compiled function stands in, and of no
-other: after a change here, touch the files that use it.
 """
 
 import threading

@@ -13,9 +13,6 @@ Every result is one sum in the order of k, wherever it stands in a tile and whoe
 has the same bits for any cut of the product. A number is an argument `one` where the functions
 need to know their type. Addresses are integers, steps are counted in numbers.
 
-Numba's cache on disk notices changes of the files that use these only: touch them after a change
-of this one.
-
 Source: K. Goto and R. van de Geijn, Anatomy of High-Performance Matrix Multiplication, ACM
 Transactions on Mathematical Software 34(3), 2008.
 """

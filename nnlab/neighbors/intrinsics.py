@@ -11,8 +11,7 @@ bound by arithmetic instead of by loads:
 
 `psadbw` sums absolute differences of bytes, `vpdpbusd` (VNNI) multiplies unsigned by signed bytes
 and adds four products to each 32-bit lane, `pmaddwd` does the same with two 16-bit products.
-All of them are exact in integers. Numba's cache on disk notices changes of the files that use these
-only: touch them after a change of this one.
+All of them are exact in integers.
 
 Source: Intel 64 and IA-32 Architectures Software Developer's
 Manual, volume 2.
