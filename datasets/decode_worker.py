@@ -15,9 +15,10 @@ from dataclasses import asdict, dataclass, field
 from itertools import pairwise
 from typing import IO, Any
 
-from nnlab.datasets.images import BadImageError, Rendering, render
+from nnlab.datasets.rendering import BadImageError, Rendering, render_bytes, silent
 
 PR_SET_PDEATHSIG = 1
+READ_BYTES = 2**16
 
 
 @dataclass(frozen=True)
@@ -45,10 +46,21 @@ class Job:
         if self.path is None:
             return self.content
         try:
-            with open(self.path, "rb", buffering=0) as file:
-                return file.read()
+            return _content(self.path)
         except OSError as error:
             raise BadImageError(error.strerror or str(error)) from error
+
+
+def _content(path: str) -> bytes:
+    """Read a file; of small ones `open` would take a twentieth of the time to decode them."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        blocks = []
+        while block := os.read(descriptor, READ_BYTES):
+            blocks.append(block)
+        return b"".join(blocks)
+    finally:
+        os.close(descriptor)
 
 
 @dataclass
@@ -87,18 +99,19 @@ def decode_jobs(jobs: Sequence[Job], target: Target) -> Answer:
     """Decode some images and write their pixels."""
     answer = Answer()
     done: list[tuple[int, bytes]] = []
-    for place, job in enumerate(jobs):
-        try:
-            pixels, remarks = render(job.read(), target.rendering, job.name)
-        except BadImageError as error:
-            answer.bad.append((place, str(error)))
-            continue
-        if pixels.shape != target.shape:
-            answer.differing.append((place, *pixels.shape[:2]))
-            continue
-        done.append((job.row, pixels.tobytes()))
-        for remark in remarks:
-            answer.remarks.setdefault(remark, []).append(place)
+    with silent():
+        for place, job in enumerate(jobs):
+            try:
+                pixels, shape, remarks = render_bytes(job.read(), target.rendering, job.name)
+            except BadImageError as error:
+                answer.bad.append((place, str(error)))
+                continue
+            if shape != target.shape:
+                answer.differing.append((place, *shape[:2]))
+                continue
+            done.append((job.row, pixels))
+            for remark in remarks:
+                answer.remarks.setdefault(remark, []).append(place)
     try:
         _write(done, target)
     except OSError as error:

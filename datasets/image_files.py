@@ -9,14 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from nnlab.datasets.images import (
-    SUFFIXES,
-    BadImageError,
-    Rendered,
-    Rendering,
-    render_described,
-)
+from nnlab.datasets.images import Rendered, render_described
 from nnlab.datasets.known import known_cards
+from nnlab.datasets.rendering import SUFFIXES, BadImageError, Rendering
 from nnlab.errors import InputError
 
 STANDARD_INPUT = "-"

@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 
 from nnlab.datasets.decode_pool import REQUEST_IMAGES, decode_all
 from nnlab.datasets.decode_worker import Job, Target
-from nnlab.datasets.images import BadImageError, Rendering, render
+from nnlab.datasets.images import render
+from nnlab.datasets.rendering import BadImageError, Rendering
 from nnlab.errors import InputError
 
 
@@ -48,7 +49,7 @@ class Pictures:
     Attributes:
         images: (N, H, W, C) uint8; rows of unreadable images are 0.
         bad: row -> why the image is unreadable.
-        remarks: kind of remark -> rows; see `nnlab.datasets.images.REMARKS`.
+        remarks: kind of remark -> rows; see `nnlab.datasets.rendering.REMARKS`.
     """
 
     images: NDArray[np.uint8]

@@ -19,8 +19,9 @@ from nnlab.datasets.decoders.containers import ARCHIVES
 from nnlab.datasets.decoders.decoded import Progress
 from nnlab.datasets.download import download, is_downloaded, is_url, verified_files
 from nnlab.datasets.duplicates import Copy, find_copies, name_of
-from nnlab.datasets.images import FILTERS, FITS, Rendering, render_arrays
+from nnlab.datasets.images import render_arrays
 from nnlab.datasets.known import known_cards
+from nnlab.datasets.rendering import FILTERS, FITS, Rendering
 from nnlab.datasets.roots import files_folder
 from nnlab.datasets.splitting import Rows, SplitOptions
 from nnlab.datasets.summary import Summary, summarize
@@ -40,7 +41,7 @@ class PreprocessOptions:
         size: (height, width) to bring every image to; None keeps their own.
         gray: one channel instead of three.
         fit: what becomes of other proportions: ``stretch``, ``crop`` or ``pad``.
-        filter: how pixels are resampled; a key of `nnlab.datasets.images.FILTERS`.
+        filter: how pixels are resampled; a key of `nnlab.datasets.rendering.FILTERS`.
         classes: the classes to keep, in the order of their labels; None for all.
         relabel: old name of a class -> new name, before `classes`.
         test: share or count of the training images that become the test split.

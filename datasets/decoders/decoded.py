@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nnlab.datasets.choosing import ChoiceOptions
-from nnlab.datasets.images import Rendering
 from nnlab.datasets.picture_reading import PictureOptions
+from nnlab.datasets.rendering import Rendering
 from nnlab.errors import FileFormatError
 
 Progress = Callable[[int, int], None]

@@ -20,7 +20,7 @@ from nnlab.datasets.decoders.decoded import MAX_CLASSES, Decoded, DecodeOptions
 from nnlab.datasets.decoders.pictures import Wanted, read_chosen
 from nnlab.datasets.decoders.split_files import files_of, recogniser
 from nnlab.datasets.decoders.text_lines import first_lines, lines_of, separator_of
-from nnlab.datasets.images import SUFFIXES
+from nnlab.datasets.rendering import SUFFIXES
 from nnlab.errors import FileFormatError, InputError
 
 PATH = re.compile(r"^(?:image|img)?[ _-]?(?:path|file[ _-]?(?:name|path)?|images?|img|id)$", re.I)

@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 from nnlab.datasets.choosing import choose
 from nnlab.datasets.decode_worker import Job
 from nnlab.datasets.decoders.decoded import Decoded, DecodeOptions, Part
-from nnlab.datasets.images import REMARKS
 from nnlab.datasets.picture_reading import read_pictures
+from nnlab.datasets.rendering import REMARKS
 from nnlab.errors import InputError
 
 # What a list of left-out files names one by one.

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from nnlab.datasets.images import (
+from nnlab.datasets.images import decode_image, render, render_arrays
+from nnlab.datasets.rendering import (
     FILTERS,
     FITS,
     REMARKS,
@@ -16,9 +17,6 @@ from nnlab.datasets.images import (
     SUFFIXES,
     BadImageError,
     Rendering,
-    decode_image,
-    render,
-    render_arrays,
 )
 
 RED, GREEN, WHITE, BLACK = [255, 0, 0], [0, 255, 0], [255] * 3, [0] * 3

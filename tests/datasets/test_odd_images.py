@@ -17,8 +17,9 @@ import pytest
 from PIL import Image, ImageCms
 
 from nnlab.datasets import open_data
-from nnlab.datasets.images import MAX_PIXELS, BadImageError, Rendering, render
+from nnlab.datasets.images import render
 from nnlab.datasets.preprocess import PreprocessOptions, preprocess
+from nnlab.datasets.rendering import MAX_PIXELS, BadImageError, Rendering
 
 SIZE = (12, 16)
 FORMATS = ("PNG", "JPEG", "GIF", "BMP", "TIFF", "WEBP", "PPM")
@@ -204,7 +205,7 @@ def test_what_is_noteworthy_is_said(prepared):
 def test_a_picture_that_claims_too_much_takes_no_memory(odd, tmp_path):
     """In a process that may have 600 MB: 60,000 x 60,000 pixels would be 3.6 GB."""
     program = (
-        "import sys\nfrom nnlab.datasets.images import *\n"
+        "import sys\nfrom nnlab.datasets.images import *\nfrom nnlab.datasets.rendering import *\n"
         "for path in sys.argv[1:]:\n"
         "    try:\n        render(open(path, 'rb').read(), Rendering())\n"
         "    except BadImageError as error:\n        print(error)\n"

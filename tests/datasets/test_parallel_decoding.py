@@ -2,6 +2,8 @@
 
 import os
 import signal
+import subprocess
+import sys
 import tarfile
 import time
 from pathlib import Path
@@ -45,6 +47,13 @@ def test_the_number_of_workers_changes_nothing(photos, tmp_path, name):
         made.append((summary.checksum, summary.left_out, images.tobytes()))
     assert made[0] == made[1] == made[2]
     assert sorted(path.name for path in tmp_path.iterdir()) == ["1.h5", "2.h5", "5.h5"]
+
+
+def test_a_process_that_decodes_begins_without_numpy():
+    """It takes longer to load than a thousand photographs of 32 x 32 pixels take to decode."""
+    loaded = "import nnlab.datasets.decode_worker, sys; print('numpy' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", loaded], capture_output=True, text=True)
+    assert done.stdout == "False\n", done.stderr
 
 
 @pytest.mark.parametrize("workers", [1, 4])
