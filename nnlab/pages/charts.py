@@ -114,8 +114,8 @@ def chart(alt: str, width: int = WIDTH, height: int = HEIGHT) -> Iterator[Chart]
 
     Args:
         alt: what the chart shows, in words: what a reader would miss without it.
-        width: in CSS pixels, where there is room for it; a wider chart has smaller letters on a
-            phone.
+        width: in CSS pixels, where there is room for it; a wider chart is put into a region that
+            scrolls on a phone (`wide` of the macros).
         height: the same.
     """
     import matplotlib as mpl
@@ -127,10 +127,10 @@ def chart(alt: str, width: int = WIDTH, height: int = HEIGHT) -> Iterator[Chart]
         figure = Figure(figsize=(width / POINTS, height / POINTS))
         made = Chart(figure, alt)
         yield made
-        made.svg = _inline(figure, alt)
+        made.svg = _inline(figure, alt, width)
 
 
-def _inline(figure: Any, alt: str) -> Any:
+def _inline(figure: Any, alt: str, width: int) -> Any:
     """Return a figure as an ``<svg>`` that can stand in a page beside others."""
     from markupsafe import Markup
     from matplotlib.text import Text
@@ -161,6 +161,8 @@ def _inline(figure: Any, alt: str) -> Any:
                 element.set(name.removeprefix(_XLINK), kept)
     del root.attrib["width"], root.attrib["height"]
     root.attrib |= {"role": "img", "aria-label": alt, "class": "chart"}
+    if width > WIDTH:
+        root.attrib |= {"class": "chart wide", "style": f"min-width: {width}px"}
     return Markup(ET.tostring(root, encoding="unicode"))
 
 

@@ -14,12 +14,15 @@ from nnlab.sweep.importances import FEWEST, importances
 from nnlab.sweep.results import Overview, TrialResult, parameter_names, ranked
 from nnlab.sweep.space import Parameter, Value
 from nnlab.sweep.study import Study
+from nnlab.training.durations import format_duration
 
 SHOWN = 20
 # So many of the best trials are drawn over the others.
 BEST = 5
-# A logarithmic axis that spans less than this many times its beginning has ticks of its own.
-WIDE = 30
+# In the parallel coordinates, where a parameter lies that did not count, below the least value.
+NOT_COUNTED = -0.3
+# The width of the parallel coordinates and of the part for each of them, in CSS pixels.
+PARALLEL_WIDTH, EACH = 720, 84
 
 
 def write_page(path: Path, study: Study, found: Overview) -> None:
@@ -40,13 +43,15 @@ def write_page(path: Path, study: Study, found: Overview) -> None:
             ("sampler", study.sampler),
             ("metric", study.metric.replace("_", " ")),
             ("runs", ", ".join(counts)),
-            ("training, hours", found.seconds / 3600),
+            ("training", format_duration(found.seconds)),
             ("runs a trial", study.repeats),
         ],
-        columns=["trial", *(_option(name) for name in names), _metric(study)],
+        columns=["trial", *(_option(name) for name in names), _metric(study).partition(",")[0],
+                 *(["+-"] if study.repeats > 1 else [])],
         rows=[
             [str(trial.number), *(_text(trial.point.get(name)) for name in names),
-             _value(study, trial.value)]
+             _value(study, trial.value),
+             *([_value(study, trial.spread)] if study.repeats > 1 else [])]
             for trial in trials[:SHOWN]
         ],
         text_columns=1 + len(names),
@@ -94,53 +99,120 @@ def _slice(study: Study, trials: Sequence[TrialResult], name: str) -> Any:
             axes.set_xticks(list(places.values()), [pages.plain(_text(value)) for value in places])
         else:
             across = [value for value, _ in points]
-            if parameter.log:
-                chart.logarithmic(axes, "x")
-                if parameter.high < WIDE * parameter.low:  # there may be no power of ten to name
-                    ticks = np.geomspace(parameter.low, parameter.high, 4)
-                    axes.set_xticks(ticks, [f"{tick:.2g}" for tick in ticks])
+            _span(chart, axes, parameter)
         axes.plot(across, [_shown(study, value) for _, value in points], ".", color=SERIES[0])
         axes.plot(across[:1], [_shown(study, points[0][1])], "o", color=SERIES[1])
     return chart.svg
 
 
+def _span(chart: pages.Chart, axes: Any, parameter: Parameter) -> None:
+    """Let the axis across show the whole range of a parameter and little more."""
+    from matplotlib.ticker import MaxNLocator
+
+    low, high = parameter.low, parameter.high
+    if not parameter.log:
+        margin = 0.04 * (high - low)
+        axes.set_xlim(low - margin, high + margin)
+        if parameter.integer:
+            axes.xaxis.set_major_locator(MaxNLocator("auto", integer=True))
+        return
+    chart.logarithmic(axes, "x")
+    margin = (high / low) ** 0.04
+    axes.set_xlim(low / margin, high * margin)
+    if math.floor(math.log10(high)) - math.ceil(math.log10(low)) < 1:  # one power of ten, or none
+        ticks = np.geomspace(low, high, 4)
+        if parameter.integer:
+            ticks = np.unique(ticks.round())
+        axes.set_xticks(ticks, [_text(_short(tick)) for tick in ticks])
+        axes.minorticks_off()
+
+
 def _parallel(study: Study, trials: Sequence[TrialResult], names: Sequence[str]) -> Any:
-    """Draw a line a trial through its place in every parameter; the best ones stand out."""
+    """Draw a line a trial through its place in every parameter and the metric.
+
+    The best ones stand out. Ends of the axes are written at them; a parameter that did not count
+    for a trial has a place below.
+    """
     if len(trials) < 2 or len(names) < 2:
         return None
+    metrics = [_shown(study, trial.value) for trial in trials]
+    ends = [*(_ends(_parameter(study, name)) for name in names), (min(metrics), max(metrics))]
+    conditional = any(name not in trial.point for trial in trials for name in names)
     alt = (
         f"Parallel coordinates: a line a trial through its {len(names)} parameters, from the least "
-        f"value below to the largest above; the {min(BEST, len(trials))} best are drawn over the "
-        "others."
+        f"value below to the largest above, to its {_metric(study).partition(',')[0]}; the "
+        f"{min(BEST, len(trials))} best are drawn over the others."
     )
-    with pages.chart(alt, width=720) as chart:
-        axes = chart.axes(title="All parameters, the best trials over the others")
+    width = max(PARALLEL_WIDTH, EACH * (len(names) + 3))
+    with pages.chart(alt, width=width, height=300) as chart:
+        axes = chart.axes()
+        axes.set_title("All parameters, the best trials over the others", pad=30)
+        axes.spines[:].set_visible(False)
+        lines = []
         for rank, trial in reversed(list(enumerate(trials))):
             heights = [_height(study, name, trial.point.get(name)) for name in names]
+            heights.append(_between(metrics[rank], *ends[-1]))
             is_best = rank < BEST
-            axes.plot(
-                range(len(names)), heights,
+            lines += axes.plot(
+                range(len(heights)), heights,
                 color=SERIES[rank % len(SERIES)] if is_best else FAINT,
                 linewidth=1.8 if is_best else 0.6,
                 alpha=1.0 if is_best else 0.5,
                 label=f"trial {trial.number}" if is_best else None,
             )  # fmt: skip
-        axes.set_xticks(range(len(names)), [pages.plain(_option(name)) for name in names])
-        axes.set_yticks([0, 1], ["least", "largest"])
-        axes.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0))
+        for place, (least, largest) in enumerate(ends):
+            axes.text(place, 1.05, pages.plain(_text(_short(largest))), ha="center", va="bottom")
+            axes.text(place, -0.05, pages.plain(_text(_short(least))), ha="center", va="top")
+        labels = [*(_option(name) for name in names), _metric(study).replace(" ", "\n", 1)]
+        axes.set_xticks(range(len(labels)), [_broken(label) for label in labels])
+        axes.set_yticks([NOT_COUNTED] if conditional else [], ["does not\ncount"][:conditional])
+        axes.set_ylim(NOT_COUNTED - 0.1 if conditional else -0.25, 1.02)
+        axes.tick_params(length=0)
+        axes.grid(visible=False, axis="y")
+        best = lines[::-1][:BEST]
+        axes.legend(handles=best, loc="upper left", bbox_to_anchor=(1.0, 1.0))
     return chart.svg
 
 
+def _ends(parameter: Parameter) -> tuple[Value, Value]:
+    if parameter.choices:
+        return parameter.choices[0], parameter.choices[-1]
+    if parameter.integer:
+        return int(parameter.low), int(parameter.high)
+    return parameter.low, parameter.high
+
+
 def _height(study: Study, name: str, value: Value | None) -> float:
-    """Return where a value lies between its parameter's least, 0, and largest, 1; else nan."""
+    """Return where a value lies between its parameter's least, 0, and largest, 1."""
     if value is None:
-        return math.nan
+        return NOT_COUNTED
     parameter = _parameter(study, name)
     if parameter.choices:
-        return parameter.choices.index(value) / max(1, len(parameter.choices) - 1)
+        return _between(parameter.choices.index(value), 0, len(parameter.choices) - 1)
     scale = math.log if parameter.log else float
-    low, high = scale(parameter.low), scale(parameter.high)
-    return 0.5 if high == low else (scale(float(value)) - low) / (high - low)
+    return _between(scale(float(value)), scale(parameter.low), scale(parameter.high))
+
+
+def _between(value: float, low: float, high: float) -> float:
+    return 0.5 if high == low else (value - low) / (high - low)
+
+
+def _short(value: Value) -> Value:
+    """Round a number to what an axis has room for."""
+    if isinstance(value, bool) or not isinstance(value, float):
+        return value
+    return int(value) if value.is_integer() else float(f"{value:.2g}")
+
+
+def _broken(label: str) -> str:
+    """Break a long name where it has a joint."""
+    if len(label) <= 11 or "\n" in label:
+        return label
+    joints = [place for place, sign in enumerate(label) if sign in "-."]
+    if not joints:
+        return label
+    middle = min(joints, key=lambda place: abs(place - len(label) / 2))
+    return f"{label[: middle + 1]}\n{label[middle + 1 :]}"
 
 
 def _parameter(study: Study, name: str) -> Parameter:
