@@ -279,12 +279,12 @@ def _warnings(summary: Any) -> list[str]:
         for split, names in summary.empty_classes.items()
     ]
     warnings += [
-        f"{count:,} images are in both {pair.replace('/', ' and ')}: results will look too good"
+        f"images in both {pair.replace('/', ' and ')}: {count:,}; results will look too good"
         for pair, count in summary.duplicates.across.items()
         if count
     ]
     if summary.duplicates.contradictory:
-        warnings.append(f"{summary.duplicates.contradictory:,} images occur with different labels")
+        warnings.append(f"images with different labels: {summary.duplicates.contradictory:,}")
     warnings += [
         f"the same image: {first} and {second}" for first, second in summary.duplicates.examples
     ]

@@ -102,8 +102,11 @@ def _bring(
             _copy(path, folder / file.name)
         return
     _check_space(folder, [_bytes_to_come(file, folder) for file in missing])
+    places = [source] if source is not None else list(card.mirrors)
     for file in missing:
-        _fetch(card, file, folder, source, watch, patience, taken_over)
+        place = _fetch(card, file, folder, places, watch, patience, taken_over)
+        # Who gave one file is asked first for the next.
+        places.sort(key=lambda item: item != place)
 
 
 def _tidy(folder: Path) -> None:
@@ -220,21 +223,21 @@ def _fetch(
     card: Card,
     file: CardFile,
     folder: Path,
-    source: str | None,
+    places: Sequence[str],
     watch: Watch,
     patience: Patience,
     taken_over: bool,
-) -> None:
+) -> str:
+    """Fetch a file from the first place that gives it; returns that one, or an empty text."""
     from nnlab.datasets.fetching.fetch import NotFetchedError, fetch
     from nnlab.datasets.fetching.part import Part
 
-    places = [source] if source is not None else list(card.mirrors)
-    urls = [f"{place.rstrip('/')}/{file.name}" for place in places]
+    urls = {f"{place.rstrip('/')}/{file.name}": place for place in places}
     part = Part(folder / file.name)
     try:
         # Whoever was thought to be dead may still write to its part.
         part.adopt(alive=taken_over)
-        fetch(file, urls, part, patience, watch)
+        return urls.get(fetch(file, list(urls), part, patience, watch), "")
     except NotFetchedError as error:
         raise SourceError(_not_fetched(card, file, folder, error, part.keep())) from error
     except OSError as error:

@@ -32,7 +32,7 @@ def find_data(
     if path.is_file():
         return path  # before decoders and downloads are loaded, which every trial of a sweep awaits
     from nnlab.datasets.download import download, is_downloaded
-    from nnlab.datasets.known import known_cards
+    from nnlab.datasets.known import known_cards, meant_by
 
     card = known_cards().get(text)
     if card is None:
@@ -41,9 +41,9 @@ def find_data(
                 f"{path} is a folder; make a data file of it first: nnlab preprocess {path} -o "
                 "data.h5"
             )
-        raise InputError(
-            f"{text} is neither a data file nor a known data set ({', '.join(known_cards())})."
-        )
+        meant = meant_by(text)
+        rest = f"; did you mean {meant}?" if meant else f" ({', '.join(known_cards())})."
+        raise InputError(f"{text} is neither a data file nor a known data set{rest}")
     prepared = prepared_file(card.name, root)
     if prepared.is_file():
         return prepared

@@ -151,8 +151,8 @@ def _check_room(folder: Path | None, needed: int) -> None:
     free = shutil.disk_usage(where).free
     if needed > free:
         raise InputError(
-            f"the images take {needed / 1e9:,.1f} GB while they are prepared; {where} has "
-            f"{free / 1e9:,.1f} GB left."
+            f"the images take {needed / 1e6:,.0f} MB while they are prepared; {where} has "
+            f"{free / 1e6:,.0f} MB left. Free some space or choose another place with -o."
         )
 
 

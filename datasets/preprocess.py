@@ -20,7 +20,7 @@ from nnlab.datasets.decoders.decoded import Progress
 from nnlab.datasets.download import download, is_downloaded, is_url, verified_files
 from nnlab.datasets.duplicates import Copy, find_copies, name_of
 from nnlab.datasets.images import render_arrays
-from nnlab.datasets.known import known_cards
+from nnlab.datasets.known import known_cards, meant_by
 from nnlab.datasets.rendering import FILTERS, FITS, Rendering
 from nnlab.datasets.roots import files_folder
 from nnlab.datasets.splitting import Rows, SplitOptions
@@ -179,6 +179,10 @@ def _decode(
     card = known_cards().get(source)
     if card is None:
         path = Path(source).expanduser()
+        if not path.exists():
+            meant = meant_by(source)
+            hint = f"; did you mean {meant}?" if meant else ", and no known data set has this name."
+            raise InputError(f"{source} does not exist{hint}")
         return decoder_for(path).decode([path], read), _stem(path), str(path)
     paths = _card_files(card, files_from, root)
     return decode_card(card, paths, read), card.name, card.home
@@ -200,9 +204,13 @@ def _rendered_how(decoded: Decoded, options: PreprocessOptions) -> list[str]:
     steps = []
     if decoded.unreadable:
         steps.append(f"unreadable images were left out: {len(decoded.unreadable):,}")
-    if options.gray:
+    # Arrays may be as they are wanted; of pictures, which have names, nobody knows any more.
+    parts = decoded.splits.values()
+    if options.gray and any(part.names or part.images.shape[3] > 1 for part in parts):
         steps.append("colours became grey by the luma of ITU-R 601")
-    if options.size is not None:
+    if options.size is not None and any(
+        part.names or part.images.shape[1:3] != options.size for part in parts
+    ):
         height, width = options.size
         how = f"{options.fit}, {options.filter} filter"
         steps.append(f"images were brought to {height} x {width} ({how})")
@@ -217,11 +225,17 @@ def _find_copies(decoded: Decoded, options: PreprocessOptions) -> list[Copy]:
 def _reasons(copies: Sequence[Copy], decoded: Decoded) -> list[tuple[str, str]]:
     """Return each repeated image's name and which one it repeats."""
     names = {split: part.names for split, part in decoded.splits.items()}
+    labels = {split: part.labels for split, part in decoded.splits.items()}
     reasons = []
     for copy in copies:
         kept = name_of(copy.of_split, copy.of_row, names)
-        alike = "the same as" if copy.bits is None else f"nearly the same ({copy.bits} bits) as"
+        alike = "the same as"
+        if copy.bits is not None:
+            alike = f"nearly the same ({copy.bits} of 256 bits differ) as"
         where = "" if copy.split == copy.of_split else f", which is in {copy.of_split}"
+        label, other = labels[copy.split][copy.row], labels[copy.of_split][copy.of_row]
+        if label != other:
+            where += f", but {decoded.classes[label]} here and {decoded.classes[other]} there"
         reasons.append((name_of(copy.split, copy.row, names), f"{alike} {kept}{where}"))
     return reasons
 
@@ -295,9 +309,10 @@ def _card_files(card: Card, files_from: str | None, root: Path | None) -> Sequen
     if files_from is not None:
         download(card, root, files_from)
     elif not is_downloaded(card, root):
+        where = "" if root is None else f" --root {root}"
         raise InputError(
-            f"{card.name} is not downloaded; run nnlab download {card.name} first, or name the "
-            "folder that holds its files with --source."
+            f"{card.name} is not downloaded; run nnlab download {card.name}{where} first, or name "
+            "the folder that holds its files with --source."
         )
     return verified_files(card, files_folder(card.files_name, root))
 

@@ -146,7 +146,8 @@ def _folder_members(
         if entry.is_dir(follow_symlinks=not linked):
             yield Member(parts, True, bytes), 0
             yield from _folder_members(entry.path, parts, linked or entry.is_symlink())
-        elif entry.is_file():
+        # A link into nowhere is a file that cannot be read: it must not vanish in silence.
+        elif entry.is_file() or (entry.is_symlink() and not entry.is_dir()):
             yield Member(parts, False, partial(_read_file, entry.path)), 0
 
 

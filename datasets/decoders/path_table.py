@@ -69,7 +69,7 @@ def decode(paths: Sequence[Path], options: DecodeOptions) -> Decoded:
     splits: dict[str, _Split] = {}
     for of_file, path in files_of(paths, is_table):
         try:
-            _read(path, of_file, splits)
+            _read(path, of_file, splits, options.skip_bad)
         except (*DAMAGE, csv.Error) as error:
             raise FileFormatError(f"{path} is damaged ({error}); get it again.") from error
         except OSError as error:
@@ -101,7 +101,7 @@ def decode(paths: Sequence[Path], options: DecodeOptions) -> Decoded:
     )
 
 
-def _read(path: Path, of_file: str, splits: dict[str, _Split]) -> None:
+def _read(path: Path, of_file: str, splits: dict[str, _Split], skip_bad: bool) -> None:
     rows = _first_rows(path)
     columns = _find_columns(rows)
     if columns is None:
@@ -123,9 +123,16 @@ def _read(path: Path, of_file: str, splits: dict[str, _Split]) -> None:
             if name in seen:
                 raise InputError(f"{where} names {name} for the second time.")
             seen.add(name)
-            # A pipe or a device would be waited for.
-            if not (folder / name).is_file():
-                raise InputError(f"{where} names {name}, which is no file in {folder}.")
+            image = folder / name
+            if not image.is_file():
+                # A pipe or a device would be waited for; what is not there is only unreadable.
+                if image.exists():
+                    raise InputError(f"{where} names {name}, which is no file.")
+                if not skip_bad:
+                    raise InputError(
+                        f"{where} names {name}, which is not there; mend the path, or leave out "
+                        "all such images with --skip-bad."
+                    )
             split = of_file or "train"
             if columns.split >= 0:
                 split = split_of(row[columns.split])
@@ -135,7 +142,7 @@ def _read(path: Path, of_file: str, splits: dict[str, _Split]) -> None:
                     )
             found = splits.setdefault(split, _Split())
             found.names.append(name)
-            found.files.append(folder / name)
+            found.files.append(image)
             found.labels.append(label)
 
 

@@ -37,9 +37,7 @@ class NotFetchedError(Exception):
         self.reasons, self.unreachable = list(reasons), unreachable
 
 
-def fetch(
-    file: CardFile, urls: Sequence[str], part: Part, patience: Patience, watch: Watch
-) -> None:
+def fetch(file: CardFile, urls: Sequence[str], part: Part, patience: Patience, watch: Watch) -> str:
     """Complete a part, verify it, and give it its name.
 
     Args:
@@ -49,6 +47,9 @@ def fetch(
         patience: how long to wait for what.
         watch: told how it goes.
 
+    Returns:
+        The URL that gave the rest; empty if nothing was missing.
+
     Raises:
         NotFetchedError: from nowhere; what has come is in `part`.
         OSError: the file system refuses.
@@ -56,7 +57,7 @@ def fetch(
     if part.size and (part.is_whole or part.size >= most_bytes(file)):
         if not _wrong(part, file):
             part.place()
-            return
+            return ""
         part.discard()
     reasons, unreachable = [], True
     with open_session(patience) as session:
@@ -64,7 +65,7 @@ def fetch(
             error = _fetch_from(session, url, file, part, patience, watch)
             if error is None:
                 part.place()
-                return
+                return url
             reasons.append(f"{url}: {error.reason}")
             unreachable = unreachable and error.unreachable
     raise NotFetchedError(reasons, unreachable and bool(urls))

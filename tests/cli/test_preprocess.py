@@ -75,7 +75,7 @@ def test_leaks_between_splits_are_warned_of(nnlab, pictures, tmp_path):
     shutil.copytree(pictures, tmp_path / "both" / "test")
     done = nnlab("preprocess", tmp_path / "both", "-o", tmp_path / "x.h5")
     assert "8 across train/test" in done.stdout
-    assert "warning: 8 images are in both train and test" in done.stderr
+    assert "warning: images in both train and test: 8;" in done.stderr
 
 
 def test_an_existing_file_is_replaced_only_with_force(nnlab, pictures, tmp_path):

@@ -169,6 +169,17 @@ def test_links_among_folders_are_followed_but_not_in_circles(pictures, tmp_path)
     assert decode(pictures).classes == CLASSES
 
 
+def test_a_link_into_nowhere_is_an_image_that_cannot_be_read(pictures):
+    """Links to a disk that is not mounted would otherwise make a smaller data set in silence."""
+    image = pictures / "train" / "cat" / "3.png"
+    image.unlink()
+    image.symlink_to("/not/mounted/3.png")
+    with pytest.raises(InputError, match=r"train/cat/3.png .*No such file.*--skip-bad"):
+        decode(pictures)
+    decoded = decode(pictures, skip_bad=True)
+    assert decoded.unreadable == [("train/cat/3.png", "No such file or directory")]
+
+
 def test_odd_file_names_are_names_like_others(pictures):
     source = pictures / "train" / "cat" / "0.png"
     shutil.copy(source, pictures / "train" / "cat" / "a b\nc 猫.PNG")

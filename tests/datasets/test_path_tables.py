@@ -62,7 +62,7 @@ def test_labels_that_are_numbers_stand_in_their_order(pictures):
 @pytest.mark.parametrize(
     ("line", "message"),
     [
-        ("train/cat/9.png,cat", r"line 4 names train/cat/9.png, which is no file in"),
+        ("train/cat/9.png,cat", r"line 4 names train/cat/9.png, which is not there.*--skip-bad"),
         ("train/cat/0.png,cat", r"line 4 names train/cat/0.png for the second time"),
         ("train/cat/2.png", r"line 4 has 1 columns, the first one has 2"),
         ("train/cat/2.png,", r"line 4 lacks a path or a label"),
@@ -79,6 +79,14 @@ def test_lines_that_name_no_image_are_told(line, message, pictures):
     with pytest.raises(InputError, match=message) as caught:
         DECODERS["table"].decode([table], OPTIONS)
     assert "\n" not in str(caught.value)
+
+
+def test_what_is_not_there_is_left_out_when_asked(pictures):
+    table = pictures / "train.csv"
+    table.write_text("path,label\ntrain/cat/0.png,cat\ntrain/cat/9.png,cat\n")
+    decoded = DECODERS["table"].decode([table], DecodeOptions(skip_bad=True))
+    assert decoded.unreadable == [("train/cat/9.png", "No such file or directory")]
+    assert decoded.splits["train"].names == ["train/cat/0.png"]
 
 
 def test_an_unknown_split_is_told(pictures):

@@ -63,6 +63,14 @@ def test_size_and_gray_apply_to_arrays_and_files_alike(pictures, idx_folder, tmp
     np.testing.assert_array_equal(small, np.asarray(whole.resize((7, 9), Image.BICUBIC)))
 
 
+def test_only_what_was_done_is_told(idx_folder, pictures, tmp_path):
+    same = prepare(idx_folder, tmp_path / "x.h5", size=(28, 28), gray=True)
+    assert same.steps == []
+    other = prepare(idx_folder, tmp_path / "x.h5", size=(14, 14), gray=True)
+    assert other.steps == ["images were brought to 14 x 14 (stretch, bicubic filter)"]
+    assert len(prepare(pictures, tmp_path / "x.h5", size=(14, 14), gray=True).steps) == 2
+
+
 def splits(train, **others):
     def split(name, count):
         return Chosen(name, np.arange(count), np.arange(count) % 4)
@@ -195,11 +203,24 @@ def test_options_that_do_not_belong_are_refused(pictures, tmp_path):
         preprocess(str(pictures), tmp_path / "x.h5", files_from=str(pictures))
 
 
-def test_a_known_name_needs_its_files(tmp_path):
-    with pytest.raises(InputError, match="run nnlab download mnist first"):
+def test_a_known_name_needs_its_files(tmp_path, monkeypatch):
+    with pytest.raises(InputError, match=f"run nnlab download mnist --root {tmp_path} first"):
         preprocess("mnist", tmp_path / "x.h5", root=tmp_path)
+    monkeypatch.setenv("NNLAB_DATA", str(tmp_path))
+    with pytest.raises(InputError, match="run nnlab download mnist first"):
+        preprocess("mnist", tmp_path / "x.h5")
     with pytest.raises(SourceError, match="which mnist needs"):
         preprocess("mnist", tmp_path / "x.h5", files_from=str(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("name", "hint"),
+    [("fashionmnist", "; did you mean fashion-mnist?"), ("holiday", "known data set")],
+)
+def test_a_source_that_is_nothing_is_asked_about(name, hint, tmp_path):
+    for find in (lambda: preprocess(name, tmp_path / "x.h5"), lambda: find_data(name, tmp_path)):
+        with pytest.raises(InputError, match=re.escape(hint)):
+            find()
 
 
 def test_data_is_found_by_path_and_by_name(fashion_dir, tmp_path, pictures):
