@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from nnlab.datasets.decoders.containers import first_names, is_container, members
+from nnlab.datasets.decoders.containers import first_names, is_container, named_files
 from nnlab.datasets.decoders.decoded import Decoded, DecodeOptions, Part, checked_classes
 from nnlab.errors import FileFormatError, InputError
 
@@ -50,10 +50,7 @@ def decode(paths: Sequence[Path], options: DecodeOptions) -> Decoded:
     """
     batches: dict[str, dict[str, tuple[NDArray[np.uint8], int]]] = {}
     classes: list[str] = []
-    for member in members(paths[0]):
-        if member.is_folder or not member.parts:
-            continue
-        name = member.parts[-1]
+    for name, member in named_files(paths[0]):
         if CLASS_NAMES.get(name) == options.reading.labels:
             classes = member.read().decode("utf-8", "replace").split()
         for pattern, split, label_bytes in NAMES:

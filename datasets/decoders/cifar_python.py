@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nnlab.datasets.decoders.cifar import PIXELS, chw_to_hwc
-from nnlab.datasets.decoders.containers import first_names, is_container, members
+from nnlab.datasets.decoders.containers import first_names, is_container, named_files
 from nnlab.datasets.decoders.decoded import Decoded, DecodeOptions, Part, checked_classes
 from nnlab.errors import FileFormatError, InputError
 
@@ -58,10 +58,7 @@ def decode(paths: Sequence[Path], options: DecodeOptions) -> Decoded:
     """
     batches: dict[str, dict[str, tuple[NDArray[np.uint8], NDArray[np.int64]]]] = {}
     classes: list[str] = []
-    for member in members(paths[0]):
-        if member.is_folder or not member.parts:
-            continue
-        name = member.parts[-1]
+    for name, member in named_files(paths[0]):
         where = f"{paths[0]}: {name}"
         if name in META:
             key = META[name].format(options.reading.labels)

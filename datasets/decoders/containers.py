@@ -104,6 +104,13 @@ def members(path: Path) -> Iterator[Member]:
         yield member
 
 
+def named_files(path: Path) -> Iterator[tuple[str, Member]]:
+    """Give the files of a container, each with its name without folders; see `members`."""
+    for member in members(path):
+        if not member.is_folder and member.parts:
+            yield member.parts[-1], member
+
+
 def _members(path: Path) -> Iterator[tuple[Member, int]]:
     """Give each member with the bytes to pass before the next one."""
     with _reading(path):

@@ -25,7 +25,7 @@ from nnlab.datasets.decoders.containers import (
     MAX_CLAIM,
     first_names,
     is_container,
-    members,
+    named_files,
 )
 from nnlab.datasets.decoders.decoded import Decoded, DecodeOptions
 from nnlab.errors import FileFormatError, InputError
@@ -107,15 +107,14 @@ def _files(paths: Sequence[Path]) -> Iterator[tuple[str, str, Read]]:
             raise InputError(
                 f"{paths[0]} is one file; name the folder that holds the images and the labels."
             )
-        for member in members(paths[0]):
-            if not member.is_folder and member.parts:
-                where = f"{paths[0]}: {'/'.join(member.parts)}"
+        for name, member in named_files(paths[0]):
+            where = f"{paths[0]}: {'/'.join(member.parts)}"
 
-                def read(member: Any = member, where: str = where) -> NDArray[Any]:
-                    data = member.read()
-                    return _read(io.BytesIO(data), len(data), where)
+            def read(member: Any = member, where: str = where) -> NDArray[Any]:
+                data = member.read()
+                return _read(io.BytesIO(data), len(data), where)
 
-                yield member.parts[-1], where, read
+            yield name, where, read
         return
     for file in sorted(paths[0].iterdir()) if len(paths) == 1 else paths:
         yield file.name, str(file), lambda file=file: read_idx(file)  # type: ignore[misc]

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from nnlab.datasets.decoders.containers import first_names, is_container, members
+from nnlab.datasets.decoders.containers import first_names, is_container, named_files
 from nnlab.datasets.decoders.decoded import Decoded, DecodeOptions, Part, checked_classes
 from nnlab.errors import FileFormatError, InputError
 
@@ -34,13 +34,11 @@ def decode(paths: Sequence[Path], options: DecodeOptions) -> Decoded:
     del options
     content: dict[str, dict[str, bytes]] = {"train": {}, "test": {}}
     classes: list[str] = []
-    for member in members(paths[0]):
-        if member.is_folder or not member.parts:
-            continue
-        match = NAME.match(member.parts[-1])
+    for name, member in named_files(paths[0]):
+        match = NAME.match(name)
         if match is not None:
             content[match[1]][match[2]] = member.read()
-        elif member.parts[-1] == CLASS_NAMES:
+        elif name == CLASS_NAMES:
             classes = member.read().decode("utf-8", "replace").split()
     splits = {
         split: _part(files, f"{paths[0]}: {split}") for split, files in content.items() if files
