@@ -189,8 +189,12 @@ def calls_of(log):
 
 
 def calls_on(log, folder):
-    """Those calls that have to do with what lies in a folder."""
-    return [call for call in calls_of(log) if str(folder) in call.text]
+    """Those calls that have to do with what lies in a folder, not with what is said of it."""
+    return [
+        call
+        for call in calls_of(log)
+        if str(folder) in call.text and not re.search(r"write\([12]<", call.text)
+    ]
 
 
 def hit(log):
