@@ -17,6 +17,7 @@ from nnlab.core.activations import ReLU
 from nnlab.core.layer import Array, Layer, Step
 from nnlab.core.layers import LAYERS
 from nnlab.core.linear import Linear
+from nnlab.core.memory import zeros
 from nnlab.randomness import generator
 
 # Far beyond any perceptron; what a damaged or hostile file asks for has a limit.
@@ -120,8 +121,8 @@ class Network:
         # Stable: within each of the two parts the order is that of the layers.
         declared.sort(key=lambda entry: not entry[2].penalized)
         size = sum(int(np.prod(parameter.shape)) for _, _, parameter in declared)
-        self.theta = np.zeros(size, self.dtype)
-        self.summed = np.zeros(size + TAIL, self.dtype)
+        self.theta = zeros(size, self.dtype)
+        self.summed = zeros(size + TAIL, self.dtype)
         self.grad = self.summed[:size]
         self.penalized = 0
         self._slices: dict[tuple[int, str], slice] = {}

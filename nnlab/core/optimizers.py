@@ -24,6 +24,7 @@ from typing import ClassVar
 import numpy as np
 
 from nnlab.core.layer import Array
+from nnlab.core.memory import zeros
 
 State = Sequence[Array]
 Numbers = Array
@@ -54,7 +55,7 @@ class Optimizer:
 
     def allocate(self, theta: Array) -> None:
         """Make the state vectors, zero, for this parameter vector."""
-        self.block = np.zeros((len(self.slots), theta.size), theta.dtype)
+        self.block = zeros((len(self.slots), theta.size), theta.dtype)
         self.state = dict(zip(self.slots, self.block, strict=True))
 
     def numbers(self, learning_rate: float) -> tuple[float, ...]:
