@@ -22,8 +22,8 @@ from typing import Any
 
 import numpy as np
 
+from nnlab.core.kernels import prefetch, rectify_gradient
 from nnlab.core.kernels import rectify as rectify_stretch
-from nnlab.core.kernels import rectify_gradient
 from nnlab.core.tiles import (
     LINE,
     ROWS,
@@ -45,6 +45,8 @@ Array = Any
 DEPTH = 192
 # Rows of a transposed A that are copied at a time: with a panel they fit the second-level cache.
 BLOCK = 24 * ROWS
+# Rows of it that are asked for before they are copied.
+ROWS_AHEAD = 8
 # Columns are cut where a vector begins, whatever its numbers' type.
 VECTOR = VECTOR_BYTES // 4
 # With fewer columns in a part, its tiles would be narrow ones.
@@ -100,11 +102,18 @@ def _copy_panel(
 @compiled
 def _copy_block(one: Any, size: int, a: int, step: int, depth: int, columns: int, out: int) -> None:
     """Copy `depth` rows and `columns` columns of A at an address, tile after tile."""
-    for i in range(0, columns, ROWS):
+    # Two tiles at a time use up a cache line; the next ones may lie in as many pages of memory.
+    for i in range(0, columns, 2 * ROWS):
         for k in range(depth):
-            copy_rows(
-                one, columns - i, a + (k * step + i) * size, out + (i * depth + k * ROWS) * size
-            )
+            at = a + (k * step + i) * size
+            if k + ROWS_AHEAD < depth:
+                prefetch(at + ROWS_AHEAD * step * size)
+            copy_rows(one, columns - i, at, out + (i * depth + k * ROWS) * size)
+            if columns - i > ROWS:
+                copy_rows(
+                    one, columns - i - ROWS, at + ROWS * size,
+                    out + ((i + ROWS) * depth + k * ROWS) * size,
+                )  # fmt: skip
 
 
 @compiled
@@ -129,6 +138,14 @@ def _tile(
         tile_2(one, depth, last, columns, a, a_row, a_column, b, start, start_row, out, out_row)
     else:
         tile_1(one, depth, last, columns, a, a_row, a_column, b, start, start_row, out, out_row)
+
+
+@compiled
+def _prefetch(at: int, step: int, begin: int, end: int, length: int) -> None:
+    """Ask for some rows, `step` bytes apart and `length` bytes long."""
+    for row in range(begin, end):
+        for offset in range(0, length, LINE):
+            prefetch(at + row * step + offset)
 
 
 @compiled
@@ -178,7 +195,17 @@ def multiply(
                 _copy_panel(
                     one, size, b + place * size, b_step, b_transposed, depth, width, vectors, panel
                 )
+                # While tiles compute, the memory has time to bring what is copied next.
+                right, lower = (left + width, top) if left + width < columns else (0, top + DEPTH)
+                place = right * b_step + lower if b_transposed else lower * b_step + right
+                down, across = min(DEPTH, inner - lower), min(WIDEST * lanes, columns - right)
+                if b_transposed:
+                    down, across = across if down > 0 else 0, down
                 for i in range(begin, end, ROWS):
+                    _prefetch(
+                        b + place * size, b_step * size, down * (i - begin) // (end - begin),
+                        down * (i - begin + ROWS) // (end - begin), across * size,
+                    )  # fmt: skip
                     here = out + (i * out_step + left) * size
                     start, start_row = zeros, 0
                     if top:
