@@ -1,13 +1,15 @@
 """Compiled loops of the network core: what NumPy does in several passes, in one.
 
 Each has the same operations in the same order as the NumPy code beside which it stands, so the
-answers agree to the last bit (no contraction to fused multiply-adds, no reordering of sums).
+answers agree to the last bit (no contraction to fused multiply-adds, no reordering of sums); those
+of the losses, which sum and take exponentials, to rounding.
 Numbers that scale an array are passed in the array's type. `team` and `parts` are those of
 `nnlab.core.workers`.
 """
 
 from typing import Any
 
+import numpy as np
 from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
@@ -132,47 +134,69 @@ def gather(
 
 
 @compiled
-def softmax_begin(scores: Array, labels: Array, shifted: Array, of_right: Array) -> None:
-    """Write scores minus their row's largest, and of these the right class's apart."""
+def softmax(
+    scores: Array, labels: Array, right_share: Any, each: Any, losses: Array, gradient: Array
+) -> None:
+    """Write every row's softmax cross-entropy, and its gradient: probabilities minus the target.
+
+    Args:
+        scores: (N, C).
+        labels: (N,).
+        right_share: of the target, what the right class has beyond the others.
+        each: what every class has.
+        losses: (N,).
+        gradient: (N, C).
+    """
+    zero = scores.dtype.type(0)
     for i in range(scores.shape[0]):
-        row, below = scores[i], shifted[i]
+        row, slopes, label = scores[i], gradient[i], labels[i]
         largest = row[0]
         for j in range(1, row.size):
             # A NaN has to show in the loss, as it does in NumPy's maximum.
             if row[j] > largest or row[j] != row[j]:
                 largest = row[j]
+        below = zero
         for j in range(row.size):
-            below[j] = row[j] - largest
-        of_right[i] = below[labels[i]]
+            slopes[j] = row[j] - largest
+            below += slopes[j]
+        of_target = slopes[label] * right_share + each * below
+        total = zero
+        for j in range(row.size):
+            slopes[j] = np.exp(slopes[j])
+            total += slopes[j]
+        losses[i] = np.log(total) - of_target
+        for j in range(row.size):
+            slopes[j] = slopes[j] / total - each
+        slopes[label] -= right_share
 
 
 @compiled
-def softmax_end(gradient: Array, sums: Array, labels: Array, right_share: Any, each: Any) -> None:
-    """Divide exponentials by their row's sum and subtract the target."""
-    for i in range(gradient.shape[0]):
-        row, total = gradient[i], sums[i]
-        for j in range(row.size):
-            row[j] = row[j] / total - each
-        row[labels[i]] -= right_share
-
-
-@compiled
-def hinge(scores: Array, labels: Array, delta: Any, margins: Array, gradient: Array) -> None:
-    """Write the margins, 0 for the right class, and the slopes by the scores."""
+def hinge(scores: Array, labels: Array, delta: Any, losses: Array, gradient: Array) -> None:
+    """Write every row's hinge loss, and its slopes by the scores; arrays as in `softmax`."""
     zero, one = scores.dtype.type(0), scores.dtype.type(1)
     for i in range(scores.shape[0]):
         row, label = scores[i], labels[i]
         threshold = row[label] - delta
-        violated = zero
+        violated = total = zero
         for j in range(row.size):
             margin = row[j] - threshold
             inside = margin > zero
-            margins[i, j] = zero if margin <= zero else margin
             gradient[i, j] = one if inside else zero
-            if inside and j != label:
-                violated += one
-        margins[i, label] = zero
+            if j != label:
+                # Not added if it is 0, but if it is not a number.
+                total += zero if margin <= zero else margin
+                violated += gradient[i, j]
+        losses[i] = total
         gradient[i, label] = -violated
+
+
+@compiled
+def mean(losses: Array) -> float:
+    """Return the mean, summed in float64."""
+    total = 0.0
+    for i in range(losses.size):
+        total += losses[i]
+    return total / losses.size
 
 
 @compiled

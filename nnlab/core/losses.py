@@ -42,6 +42,10 @@ class Loss:
         """Return the subclass's own arguments."""
         return {}
 
+    def numbers(self, classes: int) -> tuple[float, ...]:  # noqa: ARG002
+        """Return what its compiled loop needs to know of them."""
+        return ()
+
     def allocate(self, batch: int, classes: int, dtype: np.dtype[Any]) -> None:
         """Make the work arrays for up to `batch` rows; free if they are there already."""
         if self._key == (batch, classes, dtype):
@@ -91,6 +95,8 @@ class Loss:
             gradient *= share[:, None]
             gradient += (1 - share)[:, None] * other_gradient
         gradient *= 1.0 / rows
+        if self._kernels is not None:
+            return self._kernels.mean(losses), gradient
         return float(np.add.reduce(losses, dtype=np.float64)) / rows, gradient
 
     def _single(self, scores: Array, labels: Labels, losses: Array, gradient: Array) -> None:
@@ -131,30 +137,30 @@ class SoftmaxCrossEntropy(Loss):
         """The smoothing."""
         return {"label_smoothing": self.label_smoothing}
 
+    def numbers(self, classes: int) -> tuple[float, ...]:
+        """Of the target: what the right class has beyond the others, and what each has."""
+        return 1 - self.label_smoothing, self.label_smoothing / classes
+
     def compute(self, scores: Array, labels: Labels, losses: Array, gradient: Array) -> None:
         """-log p_y and p - target."""
         rows, classes = scores.shape
+        right_share, each = map(scores.dtype.type, self.numbers(classes))
+        if self._kernels is not None:
+            self._kernels.softmax(scores, labels, right_share, each, losses, gradient)
+            return
         column, shifted = self._column[:rows], self._work[:rows]
-        each = scores.dtype.type(self.label_smoothing / classes)
-        right_share = scores.dtype.type(1 - self.label_smoothing)
-        if self._kernels is None:
-            right = self._right_entries(labels)
-            np.maximum.reduce(scores, axis=1, out=column)
-            np.subtract(scores, column[:, None], out=shifted)
-            np.take(shifted.reshape(-1), right, out=losses, mode="clip")
-        else:
-            self._kernels.softmax_begin(scores, labels, shifted, losses)
+        right = self._right_entries(labels)
+        np.maximum.reduce(scores, axis=1, out=column)
+        np.subtract(scores, column[:, None], out=shifted)
+        np.take(shifted.reshape(-1), right, out=losses, mode="clip")
         if self.label_smoothing:
             losses *= right_share
             losses += each * np.add.reduce(shifted, axis=1)
         np.exp(shifted, out=gradient)
         np.add.reduce(gradient, axis=1, out=column)
-        if self._kernels is None:
-            gradient /= column[:, None]
-            gradient -= each
-            gradient.reshape(-1)[right] -= right_share
-        else:
-            self._kernels.softmax_end(gradient, column, labels, right_share, each)
+        gradient /= column[:, None]
+        gradient -= each
+        gradient.reshape(-1)[right] -= right_share
         np.log(column, out=column)
         np.subtract(column, losses, out=losses)
 
@@ -177,6 +183,10 @@ class Hinge(Loss):
         """The margin."""
         return {"delta": self.delta}
 
+    def numbers(self, classes: int) -> tuple[float, ...]:  # noqa: ARG002
+        """The margin."""
+        return (self.delta,)
+
     def margins(self, scores: Array, labels: Labels) -> Array:
         """Return ``max(0, s_j - s_y + delta)``, (N, C), with 0 at the right class."""
         rows = len(scores)
@@ -191,16 +201,15 @@ class Hinge(Loss):
 
     def compute(self, scores: Array, labels: Labels, losses: Array, gradient: Array) -> None:
         """1 for each class inside the margin; minus their number at the right class."""
-        rows = len(scores)
-        if self._kernels is None:
-            margins, column = self.margins(scores, labels), self._column[:rows]
-            np.greater(margins, 0, out=gradient, casting="unsafe")
-            np.add.reduce(gradient, axis=1, out=column)
-            gradient.reshape(-1)[self._flat[:rows]] = -column
-        else:
-            margins = self._work[:rows]
+        if self._kernels is not None:
             delta = scores.dtype.type(self.delta)
-            self._kernels.hinge(scores, labels, delta, margins, gradient)
+            self._kernels.hinge(scores, labels, delta, losses, gradient)
+            return
+        rows = len(scores)
+        margins, column = self.margins(scores, labels), self._column[:rows]
+        np.greater(margins, 0, out=gradient, casting="unsafe")
+        np.add.reduce(gradient, axis=1, out=column)
+        gradient.reshape(-1)[self._flat[:rows]] = -column
         np.add.reduce(margins, axis=1, out=losses)
 
 

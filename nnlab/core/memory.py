@@ -23,9 +23,8 @@ def zeros(shape: int | tuple[int, ...], dtype: Any) -> Array:
         shape: of the array.
         dtype: of its numbers.
     """
-    shape, dtype = np.atleast_1d(shape), np.dtype(dtype)
-    count = prod(int(length) for length in shape)
-    size = count * dtype.itemsize
+    dtype = np.dtype(dtype)
+    size = dtype.itemsize * (shape if isinstance(shape, int) else prod(shape))
     if size < LARGE or not hasattr(mmap, "MADV_HUGEPAGE"):
         return np.zeros(shape, dtype)
     memory = mmap.mmap(-1, size + LARGE, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)

@@ -89,12 +89,21 @@ class Update:
         Returns:
             As `apply`; the same to rounding.
         """
-        if self._kernels is None or self.clip is not None or self.max_norm is not None:
+        if not self.at_once:
             self.network.backward(dscores)
             return self.apply(learning_rate)
-        step = self._compiled_step(*self._begin(learning_rate))
+        step = self.begin(learning_rate)
         self.network.descend(dscores, step)
         return step.norm()
+
+    @property
+    def at_once(self) -> bool:
+        """Whether a gradient may be used up before the rest of it is known."""
+        return self._kernels is not None and self.clip is None and self.max_norm is None
+
+    def begin(self, learning_rate: float) -> "CompiledStep":
+        """Count a step and return it, to be taken with one layer after another."""
+        return self._compiled_step(*self._begin(learning_rate))
 
     def _begin(self, learning_rate: float) -> tuple[Array, Any, Any]:
         """Count a step; return the rule's numbers, what shrinks weights, the average's share."""
@@ -111,9 +120,9 @@ class Update:
         assert self.clip is not None
         return self.network.dtype.type(min(1.0, self.clip / norm) if norm > 0 else 1.0)
 
-    def _compiled_step(self, numbers: Array, shrink: Any, share: Any) -> "_CompiledStep":
+    def _compiled_step(self, numbers: Array, shrink: Any, share: Any) -> "CompiledStep":
         number = self.network.dtype.type
-        return _CompiledStep(
+        return CompiledStep(
             self._kernels,
             current(),
             self.network,
@@ -180,7 +189,7 @@ class Update:
             average += work
 
 
-class _CompiledStep:
+class CompiledStep:
     """One step in compiled loops; a `nnlab.core.layer.Step`.
 
     Attributes:
@@ -220,6 +229,28 @@ class _CompiledStep:
             self._state, self._numbers, network.penalized, self._l2, self._l1, self._shrink,
             self.scale, self._average, self._share, self._squares,
         )  # fmt: skip
+
+    def take_whole(
+        self, x: Array, labels: Array, layout: tuple[Any, ...], losses: Array
+    ) -> tuple[float, int]:
+        """Take it with a plain network, whose passes are part of it.
+
+        Args:
+            x: (N, D) images.
+            labels: (N,) their classes.
+            layout: of the network, as `nnlab.core.plain_kernels.take_step` wants it.
+            losses: (N,) a free array.
+
+        Returns:
+            The mean loss and how many images were classified right.
+        """
+        workers = self._workers
+        found: tuple[float, int] = workers.plain.take_step(
+            workers.team, workers.how(x)[-1], x, labels, *layout, losses, self._rule,
+            self._network.theta, self._state, self._numbers, self._l2, self._l1, self._shrink,
+            self._average, self._share, self._squares,
+        )  # fmt: skip
+        return found
 
     def take_linear(self, x: Array, dout: Array, weights: slice, bias: slice) -> bool:
         """Take it with a linear layer and compute its gradient on the way, where that is there."""

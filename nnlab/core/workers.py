@@ -30,6 +30,7 @@ class Workers:
         kernels: the module `nnlab.core.kernels`; None for NumPy alone.
         products: the module `nnlab.core.products`; None to leave products to `numpy.matmul`.
         descent: the module `nnlab.core.descent`; there if `products` is.
+        plain: the module `nnlab.core.plain_kernels`; there if `products` is.
         scratch: work space of products by dtype.
         owner: the team itself, which lives as long as this.
     """
@@ -39,6 +40,7 @@ class Workers:
     kernels: Any = None
     products: Any = None
     descent: Any = None
+    plain: Any = None
     scratch: dict[Any, NDArray[Any]] = field(default_factory=dict)
     owner: Any = None
 
@@ -98,7 +100,8 @@ def _employ(threads: int) -> Workers:
     from nnlab.team import Team
 
     team = Team(threads)
-    own, products, descent = (
-        kernels(f"nnlab.core.{name}") for name in ("kernels", "products", "descent")
+    own, products, descent, plain = (
+        kernels(f"nnlab.core.{name}")
+        for name in ("kernels", "products", "descent", "plain_kernels")
     )
-    return Workers(threads, team.address, own, products, descent, owner=team)
+    return Workers(threads, team.address, own, products, descent, plain, owner=team)

@@ -151,7 +151,7 @@ def _parallel(study: Study, trials: Sequence[TrialResult], names: Sequence[str])
         lines = []
         for rank, trial in reversed(list(enumerate(trials))):
             heights = [_height(study, name, trial.point.get(name)) for name in names]
-            heights.append(_between(metrics[rank], *ends[-1]))
+            heights.append(_between(metrics[rank], min(metrics), max(metrics)))
             is_best = rank < BEST
             lines += axes.plot(
                 range(len(heights)), heights,

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from nnlab.core.losses import Loss, count_right
 from nnlab.core.network import Network
+from nnlab.core.plain import PlainNetwork, is_plain
 from nnlab.core.schedules import Schedule
 from nnlab.core.update import Update
 from nnlab.core.workers import at_work
@@ -157,6 +158,9 @@ class Trainer:
         self.good_theta = self.network.theta.copy()
         self.good_running = self.network.running.copy()
         self._spare = np.empty_like(self.network.theta)
+        self._plain = None
+        if self.ranks.size == 1 and is_plain(self.network, self.loss, self.update):
+            self._plain = PlainNetwork(self.update, self.loss, self.batches.batch_size)
         self.watch = watch.Watch(self.network, self.batches.batch_size, self._spare)
         self.warnings: dict[str, str] = {}
         self._fresh: list[str] = []
@@ -219,48 +223,56 @@ class Trainer:
                 yield StepDone(counters.epoch, counters.step, steps, self._fresh_warnings())
 
     def _step(self, epoch: int, step: int) -> None:
-        counters, network = self.counters, self.network
-        batch = self.batches.batch(epoch, step)
-        size = self.batches.count(step)
-        network.begin_step(epoch, step, *self.ranks.stream)
-        self.exchange.begin(size)
-        scores = network.forward(batch.x, training=True)
-        loss, dscores = self.loss(scores, batch.labels, batch.partners, batch.share)
-        correct = count_right(scores, batch.labels)
-        if self.ranks.size == 1 and not isfinite(loss):
-            self._diverged("the loss", epoch, step)
-        done = self.steps_done
+        counters, done = self.counters, self.steps_done
+        batch, size = self.batches.batch(epoch, step), self.batches.count(step)
         rate = self.schedule.rate(done)
         is_sampled, is_last = watch.is_sampled(done), step == self.batches.steps - 1
-        if self.ranks.size == 1 and not is_sampled and not is_last:
-            # Nobody asks for the whole gradient.
-            norm = self.update.descend(dscores, rate)
-        else:
-            network.backward(self.exchange.weighted(dscores))
-            loss, correct = self.exchange.sum(loss, correct)
-            if not isfinite(loss):
-                self._diverged("the loss", epoch, step)
-            if is_sampled or is_last:
-                gradients = self.watch.gradients()
-                self.watch.before_update()
-            norm = self.update.apply(rate)
-        if not isfinite(norm):
-            self._diverged("the gradient", epoch, step)
-        if is_sampled or is_last:
-            self._watched = gradients | self.watch.update()
+        taken = None
+        if self._plain is not None and not is_sampled and not is_last and batch.partners is None:
+            taken = self._plain.step(batch.x, batch.labels, rate)
+        if taken is None:
+            taken = self._take(batch, rate, epoch, step, is_sampled or is_last)
+        loss, correct, norm = taken
+        for what, value in (("the loss", loss), ("the gradient", norm)):
+            if not isfinite(value):
+                self._diverged(what, epoch, step)
         if is_sampled:
             self.watch.keep(done, self._watched | self.watch.units(len(batch.labels)))
         history = self.step_history
         history["loss"][done] = loss
         history["learning_rate"][done] = rate
         history["gradient_norm"][done] = norm
-        if done == 0:
-            self._judge_first_loss(scores, batch, loss)
         counters.loss_sum += loss * size
         counters.norm_sum += norm
         counters.correct += correct
         counters.seen += size
         counters.images += size
+
+    def _take(
+        self, batch: Batch, rate: float, epoch: int, step: int, is_watched: bool
+    ) -> tuple[float, int, float]:
+        """Take a step layer by layer; return its loss, how many were right, its gradient's norm."""
+        network = self.network
+        network.begin_step(epoch, step, *self.ranks.stream)
+        self.exchange.begin(self.batches.count(step))
+        scores = network.forward(batch.x, training=True)
+        loss, dscores = self.loss(scores, batch.labels, batch.partners, batch.share)
+        correct = count_right(scores, batch.labels)
+        if self.ranks.size == 1 and not is_watched:
+            # Nobody asks for the whole gradient.
+            return loss, correct, self.update.descend(dscores, rate)
+        network.backward(self.exchange.weighted(dscores))
+        loss, correct = self.exchange.sum(loss, correct)
+        if not is_watched or not isfinite(loss):
+            return loss, correct, self.update.apply(rate)
+        gradients = self.watch.gradients()
+        self.watch.before_update()
+        norm = self.update.apply(rate)
+        if isfinite(norm):
+            self._watched = gradients | self.watch.update()
+            if self.steps_done == 0:
+                self._judge_first_loss(scores, batch, loss)
+        return loss, correct, norm
 
     def _judge_first_loss(self, scores: NDArray[Any], batch: Batch, found: float) -> None:
         equal, _ = self.loss(np.zeros_like(scores), batch.labels, batch.partners, batch.share)

@@ -1,4 +1,4 @@
-"""Compiled loops give the answers of the NumPy code beside them, to the last bit."""
+"""Compiled loops give the answers of the NumPy code beside them; unless it is said, every bit."""
 
 import numpy as np
 import pytest
@@ -99,8 +99,11 @@ def test_losses_are_alike_with_and_without_compilation(spec, dtype):
         if not compiled:
             loss._kernels = None
         value, gradient = loss(scores, labels)
-        results.append((value, bits(loss.per_image[:50]), bits(gradient)))
-    assert results[0] == results[1]
+        results.append((value, loss.per_image[:50].copy(), gradient.copy()))
+    # Exponentials and sums are taken in another way.
+    digits = 1e-6 if dtype == np.float32 else 1e-14
+    for one, other in zip(*results, strict=True):
+        np.testing.assert_allclose(one, other, digits, digits)
 
 
 @pytest.mark.parametrize("kind", ["softmax", "hinge"])

@@ -63,6 +63,23 @@ def test_an_epochs_record_is_what_its_steps_were(fashion):
     assert {len(values) for values in trainer.epoch_history.values()} == {2}
 
 
+@pytest.mark.parametrize("settings", [
+    {"model": "softmax"}, {"model": "svm", "l2": 1e-3}, {"model": "mlp", "optimizer": "adamw"},
+    {"model": "mlp", "augment": "mixup=0.2"},
+])  # fmt: skip
+def test_steps_in_one_call_are_those_of_layer_after_layer(fashion, monkeypatch, settings):
+    ways = []
+    for plain in (True, False):
+        if not plain:
+            monkeypatch.setattr("nnlab.training.trainer.is_plain", lambda *_: False)
+        trainer = trainer_of(fashion[0], **settings, batch_size=128, epochs=2)
+        assert (trainer._plain is not None) == plain
+        run(trainer)
+        ways.append([trainer.network.theta, *trainer.step_history.values()])
+    for one, other in zip(*ways, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
 def test_the_best_weights_are_those_of_the_best_validation_accuracy(fashion):
     train, _ = fashion
     trainer = trainer_of(train, model="mlp", lr=0.01, schedule="constant", epochs=6)
