@@ -200,6 +200,7 @@ def command(
     from nnlab.cli.counter import Counter
     from nnlab.cli.signals import stopped_in_a_line
     from nnlab.datasets.choosing import parse_classes, parse_relabel
+    from nnlab.datasets.download import is_url
     from nnlab.datasets.preprocess import PreprocessOptions, parse_size, preprocess
 
     out = Output(as_json)
@@ -221,7 +222,10 @@ def command(
         skip_bad=skip_bad,
         background_bias=background_bias,
     )
-    with stopped_in_a_line(), Counter(f"reading {source}", "images") as counter:
+    left = "nothing was kept."
+    if files_from is not None and is_url(files_from):
+        left = "no data file was made, but what has come is kept."
+    with stopped_in_a_line(left), Counter(f"reading {source}", "images") as counter:
         summary = preprocess(
             source, output, options, files_from, root, counter.show, force, workers
         )

@@ -99,7 +99,7 @@ def stop_on_signals(at_once: bool = False) -> Iterator[StopFlag]:
 
 
 @contextmanager
-def stopped_in_a_line(left: str = "nothing was kept.") -> Iterator[None]:
+def stopped_in_a_line(left: str) -> Iterator[None]:
     """Let SIGTERM end the block as Ctrl-C does: files and processes are cleared away.
 
     Args:

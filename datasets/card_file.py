@@ -36,7 +36,8 @@ def parse_card(text: str, where: str) -> Card:
     """
     card, faults = examine(text, where)
     if card is None:
-        more = f" (and {len(faults) - 1} more: nnlab datasets --card)" if len(faults) > 1 else ""
+        rest = len(faults) - 1
+        more = f" (and {rest} more: nnlab datasets --card {where})" if rest else ""
         raise FileFormatError(faults[0] + more)
     return card
 

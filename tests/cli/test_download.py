@@ -119,12 +119,12 @@ def test_eight_processes_at_once_fetch_once(start_nnlab, counting_mirror, tmp_pa
     assert [path.name for path in tmp_path.rglob("*") if ".claim" in path.name] == []
 
 
-@pytest.fixture
-def begun(start_nnlab, counting_mirror, tmp_path):
-    """A download from a slow mirror of which a megabyte has come, and its folder."""
+@pytest.fixture(params=["download"])
+def begun(request, start_nnlab, counting_mirror, tmp_path):
+    """A command that fetches from a slow mirror, when a megabyte has come, and the folder."""
     url, _ = counting_mirror
-    arguments = ("download", "fashion-mnist", "--source", url + "slow", "--root", tmp_path)
-    process = start_nnlab(*arguments)
+    words = request.param.replace("OUT", str(tmp_path / "x.h5")).split()
+    process = start_nnlab(*words, "fashion-mnist", "--source", url + "slow", "--root", tmp_path)
     folder = tmp_path / "fashion-mnist" / "files"
     deadline = time.monotonic() + 60
     while not any(path.stat().st_size > 2**20 for path in folder.glob(".*.part")):
@@ -166,6 +166,17 @@ def test_a_download_that_is_stopped_says_that_it_can_go_on(begun, number, name):
     )
     assert [path.suffix for path in sorted(folder.iterdir())] == [".notes", ".part"]
     assert not folder.with_name("files.claim").exists()
+
+
+@pytest.mark.parametrize("begun", ["preprocess -o OUT"], indirect=True)
+def test_preparing_that_is_stopped_while_it_fetches_says_what_is_kept(begun, tmp_path):
+    process, folder = begun
+    process.send_signal(signal.SIGTERM)
+    _, err = process.communicate(timeout=60)
+    kept = "no data file was made, but what has come is kept."
+    assert (process.returncode, err) == (130, f"nnlab: stopped by SIGTERM; {kept}\n")
+    assert [path.suffix for path in sorted(folder.iterdir())] == [".notes", ".part"]
+    assert not (tmp_path / "x.h5").exists()
 
 
 def test_the_advice_names_the_root_that_was_asked_for(nnlab, mirror, tmp_path):

@@ -136,6 +136,13 @@ def test_a_wrong_card_is_refused_in_one_line(old, new, message):
     assert "\n" not in str(caught.value)
 
 
+def test_of_several_faults_the_first_is_told_and_what_shows_the_others():
+    wrong = GOOD.replace('title = "Pets"', "").replace("[8, 8, 3]", "[8]")
+    with pytest.raises(FileFormatError, match="lacks 'title'") as caught:
+        parse_card(wrong, "pets.toml")
+    assert str(caught.value).endswith("(and 1 more: nnlab datasets --card pets.toml)")
+
+
 def test_a_card_file_that_is_missing_or_no_text_is_named(tmp_path):
     with pytest.raises(InputError, match=re.escape("no.toml cannot be read")):
         read_card(tmp_path / "no.toml")
