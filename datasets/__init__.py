@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from nnlab.datasets.datafile import DataFile as DataFile
     from nnlab.datasets.datafile import Split as Split
     from nnlab.datasets.datafile import open_data as open_data
-    from nnlab.datasets.datafile import write_data as write_data
+    from nnlab.datasets.datafile_writing import write_data as write_data
     from nnlab.datasets.find import find_data as find_data
     from nnlab.datasets.known import find_card as find_card
     from nnlab.datasets.known import known_cards as known_cards
@@ -33,7 +33,7 @@ _PUBLIC = {
     "known_cards": "known",
     "open_data": "datafile",
     "summarize": "summary",
-    "write_data": "datafile",
+    "write_data": "datafile_writing",
 }
 
 

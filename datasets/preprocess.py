@@ -13,7 +13,8 @@ from nnlab.atomic import claim_result
 from nnlab.datasets.card import Card
 from nnlab.datasets.card_decoding import decode_card
 from nnlab.datasets.choosing import ChoiceOptions, choose
-from nnlab.datasets.datafile import Images, Provenance, open_data, write_data
+from nnlab.datasets.datafile import Images, Provenance, open_data
+from nnlab.datasets.datafile_writing import write_data
 from nnlab.datasets.decoders import Decoded, DecodeOptions, Part, decoder_for
 from nnlab.datasets.decoders.containers import ARCHIVES
 from nnlab.datasets.decoders.decoded import Progress

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from nnlab.datasets.datafile import open_data as open_data
-    from nnlab.datasets.datafile import write_data as write_data
+    from nnlab.datasets.datafile_writing import write_data as write_data
     from nnlab.errors import NnlabError as NnlabError
     from nnlab.metrics import Metrics as Metrics
     from nnlab.neighbors.classifier import KNNClassifier as KNNClassifier
@@ -29,7 +29,7 @@ _PUBLIC: dict[str, str] = {
     "Run": "nnlab.runs.run",
     "open_data": "nnlab.datasets.datafile",
     "open_run": "nnlab.runs.run",
-    "write_data": "nnlab.datasets.datafile",
+    "write_data": "nnlab.datasets.datafile_writing",
 }
 
 

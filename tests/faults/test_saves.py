@@ -17,7 +17,7 @@ from PIL import Image
 from processes import calls_on, hit, need_strace, run, tracing
 
 from nnlab.datasets import open_data
-from nnlab.datasets.datafile import _ContentDigest
+from nnlab.datasets.datafile_writing import _ContentDigest
 from nnlab.runs import open_run
 
 pytestmark = pytest.mark.faults
