@@ -34,7 +34,7 @@ def _descend_part(
             rows = min(BLOCK, bottom - i)
             multiply(
                 one, size, rows, width, len(x), x.ctypes.data + i * size, inputs, True,
-                dy.ctypes.data + j * size, columns, False, 0, block.ctypes.data, width,
+                dy.ctypes.data + j * size, columns, False, 0, block.ctypes.data, width, 0,
                 space.ctypes.data,
             )  # fmt: skip
             # Rows that follow one another in theta are taken together.

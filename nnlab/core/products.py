@@ -15,15 +15,14 @@ the first-level cache while all rows of A pass by:
 A is read where it lies, unless it is transposed: then blocks of it are copied as well. Every number
 of a result is one sum in the order of the inner dimension, so its bits depend neither on how many
 parts there are nor on what stands beside it. All arrays are of one type, contiguous. A ReLU behind
-or before the layer is computed by each part on its results, while they are in the cache.
+or before the layer is computed on the sums before they leave the registers.
 """
 
 from typing import Any
 
 import numpy as np
 
-from nnlab.core.kernels import prefetch, rectify_gradient
-from nnlab.core.kernels import rectify as rectify_stretch
+from nnlab.core.kernels import prefetch
 from nnlab.core.tiles import (
     LINE,
     ROWS,
@@ -131,13 +130,20 @@ def _tile(
     start_row: int,
     out: int,
     out_row: int,
+    gate: int,
 ) -> None:
     if vectors == 3:
-        tile_3(one, depth, last, columns, a, a_row, a_column, b, start, start_row, out, out_row)
+        tile_3(
+            one, depth, last, columns, a, a_row, a_column, b, start, start_row, out, out_row, gate
+        )  # fmt: skip
     elif vectors == 2:
-        tile_2(one, depth, last, columns, a, a_row, a_column, b, start, start_row, out, out_row)
+        tile_2(
+            one, depth, last, columns, a, a_row, a_column, b, start, start_row, out, out_row, gate
+        )  # fmt: skip
     else:
-        tile_1(one, depth, last, columns, a, a_row, a_column, b, start, start_row, out, out_row)
+        tile_1(
+            one, depth, last, columns, a, a_row, a_column, b, start, start_row, out, out_row, gate
+        )  # fmt: skip
 
 
 @compiled
@@ -164,14 +170,16 @@ def multiply(
     bias: int,
     out: int,
     out_step: int,
+    gate: int,
     panel: int,
 ) -> None:
     """Write op(A) op(B) to `out`; all by address, to be compiled once a type.
 
     op(A) is (rows, inner), op(B) is (inner, columns). Each matrix is followed by the numbers from
     one of its rows to the next, and by whether it lies there transposed. `size` is that of a number
-    in bytes, `one` the number 1. `bias`, unless it is 0, is added to every row. The scratch begins
-    at `panel`.
+    in bytes, `one` the number 1. `bias`, unless it is 0, is added to every row. `gate` is `out` if
+    a ReLU follows; where the output of a ReLU lies, if its gradient is meant; else 0. The scratch
+    begins at `panel`.
     """
     lanes = VECTOR_BYTES // size
     packed = panel + PANEL * size
@@ -218,6 +226,7 @@ def multiply(
                     _tile(
                         vectors, one, depth, min(ROWS, end - i) - 1, width, at, a_row, a_column,
                         panel, start, start_row, here, out_step,
+                        gate + here - out if gate and top + depth == inner else 0,
                     )  # fmt: skip
                 left += width
 
@@ -248,16 +257,13 @@ def _forward_part(
 ) -> None:
     top, bottom, left, right = rectangle(part, parts, y.shape[0], y.shape[1])
     size, inner, columns = y.itemsize, x.shape[1], y.shape[1]
+    out = y.ctypes.data + (top * columns + left) * size
     multiply(
         y.dtype.type(1), size, bottom - top, right - left, inner,
         x.ctypes.data + top * inner * size, inner, False,
         w.ctypes.data + left * size, columns, False, b.ctypes.data + left * size,
-        y.ctypes.data + (top * columns + left) * size, columns,
-        scratch.ctypes.data + part * scratch.shape[1] * size,
+        out, columns, out if rectify else 0, scratch.ctypes.data + part * scratch.shape[1] * size,
     )  # fmt: skip
-    if rectify:
-        for i in range(top, bottom):
-            rectify_stretch(y[i, left:right], y[i, left:right])
 
 
 @compiled
@@ -269,7 +275,7 @@ def _weight_gradient_part(
     multiply(
         dw.dtype.type(1), size, bottom - top, columns, len(x),
         x.ctypes.data + top * size, inputs, True, dy.ctypes.data, columns, False, 0,
-        dw.ctypes.data + top * columns * size, columns,
+        dw.ctypes.data + top * columns * size, columns, 0,
         scratch.ctypes.data + part * scratch.shape[1] * size,
     )  # fmt: skip
     left, right = cut(len(db), part, parts, VECTOR), cut(len(db), part + 1, parts, VECTOR)
@@ -286,16 +292,14 @@ def _input_gradient_part(
 ) -> None:
     top, bottom, left, right = rectangle(part, parts, dx.shape[0], dx.shape[1])
     size, inner, columns = dx.itemsize, dy.shape[1], dx.shape[1]
+    place = (top * columns + left) * size
     multiply(
         dx.dtype.type(1), size, bottom - top, right - left, inner,
         dy.ctypes.data + top * inner * size, inner, False,
         w.ctypes.data + left * inner * size, inner, True, 0,
-        dx.ctypes.data + (top * columns + left) * size, columns,
+        dx.ctypes.data + place, columns, x.ctypes.data + place if rectified else 0,
         scratch.ctypes.data + part * scratch.shape[1] * size,
     )  # fmt: skip
-    if rectified:
-        for i in range(top, bottom):
-            rectify_gradient(x[i, left:right], dx[i, left:right])
 
 
 _forward_parts = shared(_forward_part)

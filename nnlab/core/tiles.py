@@ -97,6 +97,18 @@ class _Vectors:
         """Return a b + total, rounded once where the processor can."""
         return self.call(f"llvm.fmuladd.{self.name}", self.kind, a, b, total)
 
+    def all(self, value: int) -> Any:
+        """A number in all lanes."""
+        return self.of(self.number, [float(value)] * self.lanes)
+
+    def rectify(self, x: Any) -> Any:
+        """Return max(0, x), and NaN for NaN."""
+        return self.builder.select(self.builder.fcmp_ordered("<=", x, self.all(0)), self.all(0), x)
+
+    def exceeds_zero(self, x: Any) -> Any:
+        """The mask of the lanes above 0."""
+        return self.builder.fcmp_ordered(">", x, self.all(0))
+
     def call(self, name: str, result: ir.Type, *arguments: Any) -> Any:
         """Call a function of LLVM's."""
         kind = ir.FunctionType(result, [argument.type for argument in arguments])
@@ -118,7 +130,7 @@ def _rows(builder: ir.IRBuilder, count: int, last: Any) -> list[Any]:
 def _tile(vectors: int) -> Any:
     @intrinsic
     def tile(  # type: ignore[no-untyped-def]
-        _, one, depth, last, columns, a, a_row, a_column, b, start, start_row, out, out_row
+        _, one, depth, last, columns, a, a_row, a_column, b, start, start_row, out, out_row, gate
     ):
         """Write start + A B to out, `ROWS` x `vectors` vectors.
 
@@ -131,14 +143,18 @@ def _tile(vectors: int) -> Any:
             b: address of B's rows, without gaps.
             start, start_row: what the sums begin with.
             out, out_row: where they go.
+            gate: 0 to write the sums as they are; the address `out` to write the ReLU of them; that
+                of a ReLU's output, with rows like those of `out`, to write its gradient.
         """
 
         def generate(context, builder, _, arguments):  # type: ignore[no-untyped-def]
             _, depth, last, columns, a, a_row, a_column, b, *begin_and_end = arguments
-            start, start_row, out, out_row = begin_and_end
+            start, start_row, out, out_row, gate = begin_and_end
             vector = _Vectors(builder, one)
             lanes = vector.lanes
-            a, b, start, out = _pointers(builder, vector.number, a, b, start, out)
+            is_open = builder.icmp_signed("==", gate, I64(0))
+            is_own = builder.icmp_signed("==", gate, out)
+            a, b, start, out, gate = _pointers(builder, vector.number, a, b, start, out, gate)
             rows = _rows(builder, ROWS, last)
             row_starts = [builder.gep(a, [builder.mul(row, a_row)]) for row in rows]
             whole = (vectors - 1) * lanes
@@ -181,13 +197,28 @@ def _tile(vectors: int) -> Any:
                     sums[i][v].add_incoming(totals[i][v], loop)
             builder.cbranch(builder.icmp_signed("<", following, depth), loop, after)
 
+            def write(finish):  # type: ignore[no-untyped-def]
+                for i, row in enumerate(rows):
+                    for v in range(vectors):
+                        value = finish(totals[i][v], row, v)
+                        vector.store(value, place(out, row, out_row, v), masks[v])
+
+            def opened(row, v):  # type: ignore[no-untyped-def]
+                output = vector.load(place(gate, row, out_row, v), masks[v])
+                return builder.select(vector.exceeds_zero(output), vector.all(1), vector.all(0))
+
             builder.position_at_end(after)
-            for i, row in enumerate(rows):
-                for v in range(vectors):
-                    vector.store(totals[i][v], place(out, row, out_row, v), masks[v])
+            with builder.if_else(is_open) as (plain, gated):
+                with plain:
+                    write(lambda total, *_: total)
+                with gated, builder.if_else(is_own) as (own, other):
+                    with own:
+                        write(lambda total, *_: vector.rectify(total))
+                    with other:
+                        write(lambda total, row, v: builder.fmul(total, opened(row, v)))
             return context.get_dummy_value()
 
-        return types.void(one, *[types.intp] * 11), generate
+        return types.void(one, *[types.intp] * 12), generate
 
     return tile
 

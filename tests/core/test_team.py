@@ -146,6 +146,22 @@ def test_products_in_parts_are_numpys(dtype, rows, inputs, outputs, parts):
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize(("inputs", "outputs"), [(5, 3), (401, 193), (193, 401)])
+@pytest.mark.parametrize("parts", [1, 2])
+def test_a_relu_beside_a_product_is_that_of_its_results(dtype, inputs, outputs, parts):
+    x, dy, w, b = layer_of(21, inputs, outputs, dtype)
+    x[3, 2] = dy[4, 1] = np.nan  # what is not a number stays so
+    x[5] = b[2] = 0.0  # a sum of zero has no slope
+    plain, slopes, _, _ = products_of(parts, x, dy, w, b)
+    output = np.maximum(x, 0)
+    how, y, dx = (0, parts, products.scratch(parts, x.dtype)), np.empty_like(dy), np.empty_like(x)
+    products.forward(*how, x, w, b, y, True)
+    products.input_gradient(*how, dy, w, dx, output, True)
+    np.testing.assert_array_equal(y, np.maximum(plain, 0))
+    np.testing.assert_array_equal(dx, slopes * (output > 0))
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("parts", [2, 3, 8])
 def test_products_have_the_same_bits_in_any_number_of_parts(dtype, parts):
     layer = layer_of(77, 410, 303, dtype)
