@@ -11,7 +11,8 @@ from nnlab.runs.naming import expand
 @pytest.fixture(autouse=True)
 def slurm(monkeypatch):
     monkeypatch.setenv("SLURM_JOB_ID", "0123")
-    monkeypatch.delenv("SLURM_ARRAY_TASK_ID", raising=False)
+    for name in ("SLURM_ARRAY_TASK_ID", "SLURM_ARRAY_JOB_ID"):
+        monkeypatch.delenv(name, raising=False)
 
 
 @pytest.mark.parametrize(
@@ -32,6 +33,10 @@ def test_fields_are_filled(template, name):
 def test_tasks_of_an_array_get_files_of_their_own(monkeypatch):
     monkeypatch.setenv("SLURM_ARRAY_TASK_ID", "4")
     assert expand("run-{job}-{task}.h5") == Path("run-0123-4.h5")
+    monkeypatch.setenv("SLURM_ARRAY_JOB_ID", "120")
+    # The number that sbatch gave; alone it would be the same for all tasks.
+    assert expand("run-{job}-{task}.h5") == Path("run-120-4.h5")
+    assert expand("run-{job}.h5") == Path("run-0123.h5")
 
 
 @pytest.mark.parametrize(
