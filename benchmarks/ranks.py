@@ -1,9 +1,10 @@
-"""Two MPI ranks beside one, a thread each: the 3072-1024-512-10 network on batches of 512.
+"""Two MPI ranks beside one, a thread each: the 3072-1024-512-10 network on batches of both ranks.
 
 The two take turns, so that a busy machine is as busy for both. The share of the Allreduce is what a
-rank spends in it, waiting for the other included.
+rank spends in it, waiting for the other included. What ranks cost, the sum of the gradients and an
+update on each of them, does not grow with the batch: of two sizes the larger shows less of it.
 
-usage: python benchmarks/ranks.py [--turns 5] [--steps 30] [--batch-size 512]
+usage: python benchmarks/ranks.py [--turns 5] [--images 15000] [--batch-size 512 1024]
 """
 
 import argparse
@@ -74,20 +75,27 @@ def launcher() -> tuple[str, dict[str, str]]:
 
 
 def main() -> None:
-    """Run the turns and print the medians."""
+    """Run the turns and print the medians, a line for each size of batch."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--turns", type=int, default=5)
-    parser.add_argument("--steps", type=int, default=30)
-    parser.add_argument("--batch-size", type=int, default=512)
+    parser.add_argument("--images", type=int, default=15_000, help="that a turn trains on")
+    parser.add_argument("--batch-size", type=int, nargs="+", default=[512, 1024])
     parser.add_argument("--be-rank", action="store_true")
     given = parser.parse_args()
-    if given.be_rank:
-        be_rank(given.steps, given.batch_size)
-        return
+    for batch_size in given.batch_size:
+        steps = max(1, given.images // batch_size)
+        if given.be_rank:
+            be_rank(steps, batch_size)
+        else:
+            compare(given.turns, given.images, batch_size)
+
+
+def compare(turns: int, images: int, batch_size: int) -> None:
+    """Run the turns of one size of batch and print the medians."""
     mpiexec, environment = launcher()
 
     def start(count: int, batch_size: int) -> subprocess.Popen[str]:
-        own = ["--be-rank", "--steps", given.steps, "--batch-size", batch_size]
+        own = ["--be-rank", "--images", images, "--batch-size", batch_size]
         command = [mpiexec, "-n", count, sys.executable, __file__, *own]
         return subprocess.Popen(
             [str(part) for part in command], stdout=subprocess.PIPE, text=True, env=environment
@@ -98,10 +106,10 @@ def main() -> None:
         return record
 
     one, two, apart = [], [], []
-    for _ in range(given.turns):
-        one.append(ended(start(1, given.batch_size)))
-        two.append(ended(start(2, given.batch_size)))
-        pair = [start(1, given.batch_size // 2) for _ in range(2)]
+    for _ in range(turns):
+        one.append(ended(start(1, batch_size)))
+        two.append(ended(start(2, batch_size)))
+        pair = [start(1, batch_size // 2) for _ in range(2)]
         apart.append(max((ended(process) for process in pair), key=lambda found: found["step"]))
     ratio, ceiling = (
         median(a["step"] / b["step"] for a, b in zip(one, others, strict=True))
@@ -109,7 +117,7 @@ def main() -> None:
     )
     share = median(record["allreduce"] / record["step"] for record in two)
     print(
-        f"{PARAMETERS:,} parameters, batches of {given.batch_size}: one rank "
+        f"{PARAMETERS:,} parameters, batches of {batch_size}: one rank "
         f"{1000 * median(found['step'] for found in one):.1f} ms a step, two ranks "
         f"{1000 * median(found['step'] for found in two):.1f} ms: {ratio:.2f} times as fast (turn "
         f"by turn); two processes that share nothing, with half a batch each: {ceiling:.2f} times "
