@@ -89,7 +89,7 @@ def _load(study: Study, identity: str) -> tuple[Any, str | None]:
 
         storage: Any = open_journal(study.folder / JOURNAL)
     else:
-        storage = optuna.storages.get_storage(study.storage)
+        storage = _database(study.storage)
     name = study.path.stem
     try:
         found = optuna.load_study(storage=storage, study_name=name)
@@ -111,6 +111,18 @@ def _load(study: Study, identity: str) -> tuple[Any, str | None]:
         found.set_user_attr(IDENTITY, identity)
         known = identity
     return found, known
+
+
+def _database(url: str) -> Any:
+    """Open a database that a worker is connected to only while it asks it something.
+
+    Optuna keeps connections open, more than one a worker, and a PostgreSQL allows 100 of all unless
+    told.
+    """
+    import optuna
+    from sqlalchemy.pool import NullPool
+
+    return optuna.storages.RDBStorage(url, engine_kwargs={"poolclass": NullPool})
 
 
 @contextmanager

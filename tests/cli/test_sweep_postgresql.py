@@ -8,8 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from nnlab.sweep.shared import open_shared
+from nnlab.sweep.study import read_study
+
 optuna = pytest.importorskip("optuna")
-pytest.importorskip("psycopg")
+psycopg = pytest.importorskip("psycopg")
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("postgresql")]
 
@@ -73,3 +76,18 @@ def test_workers_share_a_study_in_a_database(
     without = nnlab("sweep", "status", path)
     assert without.code == 2
     assert len(without.stderr.strip().splitlines()) == 1
+
+
+def test_a_worker_that_asks_for_nothing_is_not_connected(tmp_path, postgresql):
+    path = tmp_path / "idle.toml"
+    path.write_text('data = "none.h5"\nsampler = "tpe"\ntrials = 8\nsearch.lr = [0.1, 0.2]\n')
+    study = read_study(path, postgresql)
+    study.folder.mkdir()
+    trials = open_shared(study, "the folder's")
+    assert trials.optuna_study.get_trials() == []
+    with psycopg.connect(postgresql.replace("+psycopg", "")) as watching:
+        (others,) = watching.execute(
+            "select count(*) from pg_stat_activity where backend_type = 'client backend' "
+            "and pid <> pg_backend_pid()"
+        ).fetchone()
+    assert others == 0
