@@ -22,15 +22,18 @@ def zeros(shape: int | tuple[int, ...], dtype: Any) -> Array:
     Args:
         shape: of the array.
         dtype: of its numbers.
+
+    Raises:
+        MemoryError: there is not so much memory.
     """
     dtype = np.dtype(dtype)
     size = dtype.itemsize * (shape if isinstance(shape, int) else prod(shape))
     if size < LARGE or not hasattr(mmap, "MADV_HUGEPAGE"):
         return np.zeros(shape, dtype)
-    memory = mmap.mmap(-1, size + LARGE, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
     try:
+        memory = mmap.mmap(-1, size + LARGE, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
         memory.madvise(mmap.MADV_HUGEPAGE)
-    except OSError:  # a system without them
+    except (OSError, OverflowError):  # a system without them, or more than there is memory
         return np.zeros(shape, dtype)
     whole = np.frombuffer(memory, np.uint8)
     first = -whole.ctypes.data % LARGE

@@ -49,3 +49,9 @@ def test_a_system_that_refuses_gives_ordinary_ones(monkeypatch):
     array = zeros(LARGE, np.float32)
     assert array.shape == (LARGE,)
     assert not array.any()
+
+
+@pytest.mark.parametrize("size", [1 << 50, 1 << 60])
+def test_more_than_there_is_memory_is_said_as_by_numpy(size):
+    with pytest.raises(MemoryError):
+        zeros(size, np.float32)
