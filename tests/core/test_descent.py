@@ -3,8 +3,6 @@
 import numpy as np
 import pytest
 
-from nnlab.core import workers
-from nnlab.core.blas import find_blas
 from nnlab.core.losses import LOSSES
 from nnlab.core.network import Network
 from nnlab.core.optimizers import OPTIMIZERS
@@ -26,16 +24,6 @@ NETWORKS = {
             {"kind": "tanh"}, LINEAR | {"outputs": 5}, RELU],
 }  # fmt: skip
 INPUTS, IMAGES = 2 * BLOCK + 17, 45
-
-
-@pytest.fixture(params=[1, 2])
-def threads(request):
-    blas = find_blas()
-    before = blas.get_threads()
-    blas.set_threads(request.param)
-    yield request.param
-    blas.set_threads(before)
-    workers._mine.known.clear()  # no threads are left for the tests that follow
 
 
 def network_of(name, dtype=np.float32):

@@ -3,8 +3,6 @@
 import numpy as np
 import pytest
 
-from nnlab.core import workers
-from nnlab.core.blas import find_blas
 from nnlab.core.losses import count_right, loss_from_spec
 from nnlab.core.network import Network
 from nnlab.core.optimizers import OPTIMIZERS
@@ -22,16 +20,6 @@ PLAIN = {
 }  # fmt: skip
 SOFTMAX = {"kind": "softmax"}
 INPUTS, IMAGES = 217, 45
-
-
-@pytest.fixture(params=[1, 2])
-def threads(request):
-    blas = find_blas()
-    before = blas.get_threads()
-    blas.set_threads(request.param)
-    yield request.param
-    blas.set_threads(before)
-    workers._mine.known.clear()  # no threads are left for the tests that follow
 
 
 def update_of(layers, dtype=np.float32, optimizer="momentum", **settings):
