@@ -2,7 +2,9 @@
 
 import hashlib
 import os
+import sys
 from collections.abc import Callable
+from contextlib import suppress
 from functools import cache
 from importlib import import_module
 from pathlib import Path
@@ -11,6 +13,8 @@ from typing import Any
 
 # Set to 0 to compute with NumPy alone.
 SWITCH = "NNLAB_COMPILED"
+# What Numba looks for to know whether compiled functions can multiply matrices.
+SCIPY_BLAS = "scipy.linalg.cython_blas"
 # Where compiled functions stand, and what they take over from other files: constants, other
 # compiled functions, code that is built by hand.
 SOURCES = ("*.py", "core/*.py", "neighbors/*.py")
@@ -24,6 +28,7 @@ def compiled(function: Callable[..., Any], **options: Any) -> Any:
     """
     from numba import njit
 
+    _spare_scipy()
     options = {"nogil": True, "error_model": "numpy", **options}
     try:
         dispatcher = njit(function, cache=True, **options)
@@ -35,6 +40,24 @@ def compiled(function: Callable[..., Any], **options: Any) -> Any:
     except (RuntimeError, AttributeError):  # no such folder, or another kind of cache
         return njit(function, **options)
     return dispatcher
+
+
+@cache
+def _spare_scipy() -> None:
+    """Let Numba find SciPy without importing its linear algebra, a quarter of a second.
+
+    Numba imports it only to see whether it is there, with the module that is asked for here. An
+    empty module answers meanwhile; a compiled function that multiplies matrices (none of nnlab's)
+    imports the real one when it is compiled. With a Numba that has no such module, nothing happens.
+    """
+    if SCIPY_BLAS in sys.modules:
+        return
+    sys.modules[SCIPY_BLAS] = ModuleType(SCIPY_BLAS)
+    try:
+        with suppress(ImportError):
+            import_module("numba.np.arraymath")
+    finally:
+        del sys.modules[SCIPY_BLAS]
 
 
 @cache
