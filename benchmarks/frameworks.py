@@ -109,7 +109,9 @@ def nnlab(row: Row, images: Any, labels: Any, threads: int) -> Run:  # noqa: ARG
     events = trainer.run()
 
     def run(steps: int) -> None:
-        for _ in range(steps):
+        end = trainer.steps_done + steps
+        while trainer.steps_done < end:
+            trainer.together = end - trainer.steps_done
             event = next(events)
             if isinstance(event, EpochDone):
                 progress.epoch(event.epoch)

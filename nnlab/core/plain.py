@@ -1,8 +1,10 @@
-"""Plain networks, linear layers with ReLUs between them, whose whole step is one compiled call.
+"""Plain networks, linear layers with ReLUs between them, whose steps are one compiled call.
 
 A softmax or hinge classifier and an MLP without further layers are plain. All others, and whatever
 wants to look at the passes of a step, go from layer to layer (`nnlab.core.network`).
 """
+
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -14,6 +16,30 @@ from nnlab.core.network import Network
 from nnlab.core.update import Update
 from nnlab.core.workers import current
 from nnlab.jit import kernels
+
+
+@dataclass(frozen=True)
+class Gathered:
+    """Images that steps gather and standardize, each when its turn comes.
+
+    Attributes:
+        pixels: (M, D) uint8.
+        places: (S N,) of the images among them; (0,) where `x` holds those of the only step.
+        scale, shift: (D,) of the standardization ``pixels * scale + shift``.
+        x: (N, D) for the images of a step.
+    """
+
+    pixels: Array
+    places: Array
+    scale: Array
+    shift: Array
+    x: Array
+
+    @classmethod
+    def already(cls, x: Array) -> "Gathered":
+        """The images (N, D) of one step, standardized."""
+        nothing = np.empty(0, x.dtype)
+        return cls(np.empty((0, 0), np.uint8), np.empty(0, np.int64), nothing, nothing, x)
 
 
 class PlainNetwork:
@@ -43,21 +69,37 @@ class PlainNetwork:
         )
         self._losses = np.empty(batch, network.dtype)
 
-    def step(
-        self, x: Array, labels: Array, learning_rate: float
-    ) -> tuple[float, int, float] | None:
-        """Take a step on images x (N, D) of these classes (N,).
+    @property
+    def is_ready(self) -> bool:
+        """Whether the calling thread is at work with compiled products."""
+        return current().plain is not None
+
+    def steps(
+        self, images: Gathered, labels: Array, learning_rates: list[float]
+    ) -> list[tuple[float, int, float]]:
+        """Take one step or several, of as many images each, where `is_ready`.
+
+        Args:
+            images: of all of them.
+            labels: (S N,) their classes.
+            learning_rates: (S) one a step.
 
         Returns:
-            The mean loss, how many images were classified right, and the norm of the gradient with
-            its penalty, as `Loss` and `Update.descend` do; None where it cannot be, and then
-            nothing has happened.
+            For each step the mean loss, how many images were classified right, and the norm of the
+            gradient with its penalty, as `Loss` and `Update.descend` do. The last one may have
+            found something that is not finite; those behind it were not taken then.
         """
-        if not current().can_multiply(x, x):
-            return None
-        step = self._update.begin(learning_rate)
-        loss, correct = step.take_whole(x, labels, self._layout, self._losses[: len(x)])
-        return loss, correct, step.norm()
+        before = (
+            images.pixels,
+            images.places,
+            images.scale,
+            images.shift,
+            images.x,
+            labels,
+            *self._layout,
+            self._losses[: len(images.x)],
+        )
+        return self._update.descend_plain(before, learning_rates)
 
 
 def is_plain(network: Network, loss: Loss, update: Update) -> bool:

@@ -1,14 +1,16 @@
-"""A step of a plain network, linear layers with ReLUs between them, in one compiled call.
+"""Steps of a plain network, linear layers with ReLUs between them, in one compiled call.
 
-Its parts are those that layers, losses and optimizers call one by one, in the same order, so it
-ends with the same bits. What it saves is the way back to the interpreter between them: after a
-product has filled the caches, every line of Python is fetched from memory anew.
+Their parts are those that batches, layers, losses and optimizers call one by one, in the same
+order, so they end with the same bits. What they save is the way back to the interpreter between
+them: after a product has filled the caches, every line of Python is fetched from memory anew.
 """
 
 from typing import Any
 
+import numpy as np
+
 from nnlab.core.descent import descend
-from nnlab.core.kernels import count_right, hinge, mean, softmax
+from nnlab.core.kernels import count_right, gather, hinge, mean, softmax
 from nnlab.core.products import forward, input_gradient
 from nnlab.jit import compiled
 
@@ -25,7 +27,7 @@ def _matrix(flat: Array, begin: int, rows: int, columns: int) -> Array:
 
 
 @compiled
-def take_step(
+def _take_step(
     team: int, scratch: Array, x: Array, labels: Array, widths: Array, weights: Array,
     biases: Array, outputs: Array, gradients: Array, loss: int, options: Array, losses: Array,
     rule: int, theta: Array, state: Array, numbers: Array, l2: Any, l1: Any, shrink: Any,
@@ -87,3 +89,46 @@ def take_step(
         )  # fmt: skip
         dy = dx
     return found
+
+
+@compiled
+def take_steps(
+    team: int, scratch: Array, pixels: Array, places: Array, scale: Array, shift: Array, x: Array,
+    labels: Array, widths: Array, weights: Array, biases: Array, outputs: Array, gradients: Array,
+    loss: int, options: Array, losses: Array, rule: int, theta: Array, state: Array,
+    numbers: Array, l2: Any, l1: Any, shrinks: Array, average: Array, shares: Array,
+    squares: Array, found: Array,
+) -> int:  # fmt: skip
+    """Take S steps of N images, up to one that finds something that is not finite.
+
+    Args, besides those of a step:
+        pixels: (M, D) uint8, as `kernels.gather` takes them.
+        places: (S N,) of the images in them; (0,) where `x` holds those of the only step.
+        scale, shift: (D,) of their standardization.
+        x: (N, D) for the standardized images of a step.
+        labels: (S N,).
+        numbers: (S, ...) those of the rule, step by step.
+        shrinks: (S,) what penalized weights are multiplied by.
+        shares: (S,) by which the average approaches theta.
+        squares: (parts,) free, for sums.
+        found: (S, 3) where the mean loss of every step goes, how many images were classified right,
+            and the norm of the gradient, penalty included.
+
+    Returns:
+        How many steps were taken.
+    """
+    rows = len(x)
+    for i in range(len(found)):
+        begin, end = i * rows, (i + 1) * rows
+        if places.size:
+            gather(team, squares.size, pixels, places[begin:end], scale, shift, x)
+        squares[:] = 0
+        found[i, 0], found[i, 1] = _take_step(
+            team, scratch, x, labels[begin:end], widths, weights, biases, outputs, gradients, loss,
+            options, losses, rule, theta, state, numbers[i], l2, l1, shrinks[i], average,
+            shares[i], squares,
+        )  # fmt: skip
+        found[i, 2] = np.sqrt(squares.sum())
+        if not (np.isfinite(found[i, 0]) and np.isfinite(found[i, 2])):
+            return i + 1
+    return len(found)

@@ -92,18 +92,40 @@ class Update:
         if not self.at_once:
             self.network.backward(dscores)
             return self.apply(learning_rate)
-        step = self.begin(learning_rate)
+        step = self._compiled_step(*self._begin(learning_rate))
         self.network.descend(dscores, step)
         return step.norm()
+
+    def descend_plain(
+        self, before: tuple[Any, ...], learning_rates: list[float]
+    ) -> list[tuple[float, int, float]]:
+        """Take the steps of a plain network, whose passes are part of them.
+
+        Args:
+            before: the first arguments of `nnlab.core.plain_kernels.take_steps`, from the pixels to
+                the losses; the others are known here.
+            learning_rates: one a step.
+
+        Returns:
+            As `PlainNetwork.steps`.
+        """
+        dtype, workers, optimizer = self.network.dtype, current(), self.optimizer
+        begun = [self._begin(rate) for rate in learning_rates]
+        numbers, shrinks, shares = (np.array(values, dtype) for values in zip(*begun, strict=True))
+        found = np.empty((len(begun), 3))
+        taken = workers.plain.take_steps(
+            workers.team, workers.how(self.network.theta)[-1], *before, self._rule,
+            self.network.theta, optimizer.block, numbers, dtype.type(self.penalty.l2),
+            dtype.type(self.penalty.l1), shrinks, self._averaged(), shares,
+            np.empty(workers.threads), found,
+        )  # fmt: skip
+        optimizer.steps -= len(begun) - taken
+        return [(loss, int(right), norm) for loss, right, norm in found[:taken].tolist()]
 
     @property
     def at_once(self) -> bool:
         """Whether a gradient may be used up before the rest of it is known."""
         return self._kernels is not None and self.clip is None and self.max_norm is None
-
-    def begin(self, learning_rate: float) -> "CompiledStep":
-        """Count a step and return it, to be taken with one layer after another."""
-        return self._compiled_step(*self._begin(learning_rate))
 
     def _begin(self, learning_rate: float) -> tuple[Array, Any, Any]:
         """Count a step; return the rule's numbers, what shrinks weights, the average's share."""
@@ -132,9 +154,13 @@ class Update:
             number(self.penalty.l2),
             number(self.penalty.l1),
             shrink,
-            self.network.theta if self.average is None else self.average,
+            self._averaged(),
             share,
         )
+
+    def _averaged(self) -> Array:
+        # Compiled loops want an array even where none is kept.
+        return self.network.theta if self.average is None else self.average
 
     def _take_compiled(self, numbers: Array, shrink: Any, share: Any) -> float:
         step = self._compiled_step(numbers, shrink, share)
@@ -229,28 +255,6 @@ class CompiledStep:
             self._state, self._numbers, network.penalized, self._l2, self._l1, self._shrink,
             self.scale, self._average, self._share, self._squares,
         )  # fmt: skip
-
-    def take_whole(
-        self, x: Array, labels: Array, layout: tuple[Any, ...], losses: Array
-    ) -> tuple[float, int]:
-        """Take it with a plain network, whose passes are part of it.
-
-        Args:
-            x: (N, D) images.
-            labels: (N,) their classes.
-            layout: of the network, as `nnlab.core.plain_kernels.take_step` wants it.
-            losses: (N,) a free array.
-
-        Returns:
-            The mean loss and how many images were classified right.
-        """
-        workers = self._workers
-        found: tuple[float, int] = workers.plain.take_step(
-            workers.team, workers.how(x)[-1], x, labels, *layout, losses, self._rule,
-            self._network.theta, self._state, self._numbers, self._l2, self._l1, self._shrink,
-            self._average, self._share, self._squares,
-        )  # fmt: skip
-        return found
 
     def take_linear(self, x: Array, dout: Array, weights: slice, bias: slice) -> bool:
         """Take it with a linear layer and compute its gradient on the way, where that is there."""

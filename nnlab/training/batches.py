@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from nnlab.core.plain import Gathered
 from nnlab.randomness import generator
 from nnlab.ranks import Alone
 from nnlab.training.augmentation import Augmentation
@@ -111,6 +112,31 @@ class Batches:
             return Batch(x, labels)
         partner, share = self._augmentation.mix(x, rng)
         return Batch(x, labels, labels[partner], share)
+
+    def several(
+        self, epoch: int, step: int, most: int
+    ) -> tuple[Gathered, NDArray[np.int64]] | None:
+        """Return whole batches that follow one another, for steps in one call.
+
+        Args:
+            epoch: theirs.
+            step: that of the first.
+            most: so many of them at most.
+
+        Returns:
+            The images and their labels; None where there is more to a batch (mixup), or less (this
+            rank's share). The next call, of `batch` as well, overwrites the arrays.
+        """
+        if self._augmentation.mixup or self._ranks.size > 1:
+            return None
+        factors = self._applier.factors
+        if self._augmentation or factors is None:
+            batch = self.batch(epoch, step)
+            return Gathered.already(batch.x), batch.labels
+        portion = self._shuffle.portion(epoch, step, most)
+        whole = len(portion.rows) // self.batch_size * self.batch_size
+        labels = np.take(self.images.labels, portion.rows[:whole])
+        return Gathered(portion.pixels, portion.places[:whole], *factors, self._x), labels
 
     def seen(self, epoch: int, step: int) -> Seen:
         """Return a past or future batch before its standardization, in arrays of its own."""

@@ -16,7 +16,7 @@ from nnlab.training.images import ImageSet
 from nnlab.training.runstate import store, store_model
 from nnlab.training.settings import Settings
 from nnlab.training.trained import TrainedNetwork
-from nnlab.training.trainer import EpochDone
+from nnlab.training.trainer import TOGETHER, EpochDone
 
 
 class Classifier:
@@ -79,6 +79,7 @@ class Classifier:
         names = _class_names(classes, train, held_out)
         division = divide(self.settings, train, held_out)
         trainer, standardization = make_trainer(self.settings, division, len(names))
+        trainer.together = TOGETHER
         for event in trainer.run():
             if on_epoch is not None and isinstance(event, EpochDone):
                 on_epoch(event)

@@ -13,7 +13,7 @@ from nnlab.training.images import ImageSet
 from nnlab.training.inference import BLOCK, performance
 from nnlab.training.runstate import store, store_model
 from nnlab.training.settings import Settings
-from nnlab.training.trainer import STEP_HISTORY, Trainer
+from nnlab.training.trainer import STEP_HISTORY, TOGETHER, Trainer
 
 # The first steps load and compile code.
 WARM_UP = 3
@@ -102,9 +102,10 @@ def _step_times(trainer: Trainer) -> list[float]:
     """Return the seconds of some steps; of the only ones there are, if they are few."""
     times: list[float] = []
     began = before = perf_counter()
+    trainer.together = TOGETHER
     for _ in trainer.run():
-        now = perf_counter()
-        times.append(now - before)
+        now, steps = perf_counter(), trainer.steps_done - len(times)
+        times += [(now - before) / steps] * steps
         if len(times) >= WARM_UP + STEPS or (len(times) > WARM_UP and now - began > SECONDS):
             break
         before = perf_counter()

@@ -8,7 +8,7 @@ from nnlab.errors import DivergedError, InputError
 from nnlab.runs import Run, open_run
 from nnlab.training.pace import Pace
 from nnlab.training.runstate import keep_for_replay, store
-from nnlab.training.trainer import Trainer
+from nnlab.training.trainer import TOGETHER, Trainer
 
 # Between the tries of a save that nothing follows: quotas and file servers recover.
 PATIENCE = (1.0, 5.0)
@@ -37,6 +37,10 @@ class Keeper:
         by_time = seconds is not None and now - self._saved >= seconds
         by_steps = steps is not None and self._trainer.steps_done - self._saved_steps >= steps
         return by_time or by_steps
+
+    def steps_to_go(self, steps: int | None) -> int:
+        """Return how many steps may be taken before a checkpoint is due by this interval."""
+        return TOGETHER if steps is None else steps + self._saved_steps - self._trainer.steps_done
 
     def checkpoint(self) -> str:
         """Save where training stands.

@@ -23,9 +23,11 @@ class Pace:
     def __init__(self, trainer: Trainer, now: float, size: int) -> None:
         self._trainer = trainer
         self._began = self._last = now
-        self._first = trainer.steps_done
+        self._first = self._done = trainer.steps_done
         self._idle = 0.0
-        self._step = self._end = 0.0
+        # The longest so far: from one boundary within an epoch to the next, one step of it, and
+        # from the last one to the epoch's end.
+        self._way = self._step = self._end = 0.0
         self._write = 1.0 + size / SLOW_DISK
         self._wrote = False
 
@@ -35,8 +37,9 @@ class Pace:
         if self._trainer.counters.step == 0:
             self._end = max(self._end, taken)
         else:
-            self._step = max(self._step, taken)
-        self._last = now
+            self._way = max(self._way, taken)
+            self._step = max(self._step, taken / (self._trainer.steps_done - self._done))
+        self._last, self._done = now, self._trainer.steps_done
 
     def wrote(self, began: float, now: float) -> None:
         """Note how long a checkpoint took."""
@@ -49,7 +52,7 @@ class Pace:
         """Return how long the way to the next boundary may take, the last save included."""
         trainer = self._trainer
         step = max(self._step, self._end if not self._step else 0.0)
-        taken = step
+        taken = max(self._way, step)
         if trainer.counters.step == trainer.batches.steps - 1:
             images = 0 if trainer.validation is None else len(trainer.validation)
             guess = step * (1 + images / trainer.batches.batch_size)

@@ -213,6 +213,7 @@ def _train(
     )
     keeper = Keeper(trainer, run, held)
     ends = inf if plan.time_limit is None else began + plan.time_limit
+    trainer.together = keeper.steps_to_go(plan.checkpoint_steps)
     try:
         for event in trainer.run():
             yield event
@@ -237,6 +238,7 @@ def _train(
                 warning = keeper.checkpoint()
                 if warning:
                     yield CheckpointWarning(warning)
+            trainer.together = keeper.steps_to_go(plan.checkpoint_steps)
         warning = _finish(trainer, run, division, keeper)
     except DivergedError as error:
         reason = keeper.save_diverged(error)

@@ -50,7 +50,7 @@ def choose_shuffle(wanted: str, images: ImageSet) -> str:
 
 @dataclass(frozen=True)
 class Portion:
-    """The images of one batch.
+    """The images of a batch, or of several.
 
     Attributes:
         pixels: (M, D) the array that holds them.
@@ -66,8 +66,11 @@ class Portion:
 class Shuffle(Protocol):
     """What batches need of an order of the images."""
 
-    def portion(self, epoch: int, step: int) -> Portion:
-        """Return the images of a batch; the pixels hold until the next call."""
+    def portion(self, epoch: int, step: int, most: int = 1) -> Portion:
+        """Return the images of a batch, and of those that follow it, up to so many in all.
+
+        There may be fewer of them. The pixels hold until the next call.
+        """
 
 
 class FullShuffle:
@@ -84,13 +87,13 @@ class FullShuffle:
         self._pixels = images.flat
         self._epoch, self._order = -1, images.rows
 
-    def portion(self, epoch: int, step: int) -> Portion:
-        """Return the images of a batch."""
+    def portion(self, epoch: int, step: int, most: int = 1) -> Portion:
+        """Return the images of batches."""
         if epoch != self._epoch:
             self._order = generator(self._seed, "shuffle", epoch).permutation(self._images.rows)
             self._epoch = epoch
         start = step * self._batch_size
-        rows = self._order[start : start + self._batch_size]
+        rows = self._order[start : start + most * self._batch_size]
         return Portion(self._pixels, rows, rows)
 
 
@@ -134,13 +137,13 @@ class BlockShuffle:
         self._ahead: tuple[tuple[int, int], Future[_Window]] | None = None
         self._spare: Pixels | None = None
 
-    def portion(self, epoch: int, step: int) -> Portion:
-        """Return the images of a batch."""
+    def portion(self, epoch: int, step: int, most: int = 1) -> Portion:
+        """Return the images of batches, all of one window."""
         self._deal(epoch)
         start = step * self._batch_size
         number = int(np.searchsorted(self._starts, start, side="right")) - 1
         window = self._window(epoch, number)
-        size = min(self._batch_size, len(self._rows) - start)
+        size = min(most * self._batch_size, int(self._starts[number + 1]) - start)
         places = np.arange(start - window.first, start - window.first + size)
         return Portion(window.pixels, places, window.rows[places])
 

@@ -105,6 +105,11 @@ class Applier:
             np.matmul(target, self._matrix, out=out)
         return out
 
+    @property
+    def factors(self) -> tuple[NDArray[Any], NDArray[Any]] | None:
+        """The scale and the shift (D,), where there is nothing but these two."""
+        return (self._scale, self._shift) if self._matrix is None else None
+
     def gather(
         self, images: Images, rows: NDArray[np.int64], pixels: Images, out: NDArray[Any]
     ) -> NDArray[Any]:

@@ -3,7 +3,8 @@
     for event in trainer.run():
         ...
 
-Between two events the trainer is at a step boundary: its state can be stored there, and another
+A plain network takes several steps between two events, if it may: `Trainer.together`. Between two
+events the trainer is at a step boundary: its state can be stored there, and another
 trainer that is given that state goes on exactly as this one would have. To stop, stop walking.
 """
 
@@ -38,11 +39,15 @@ STEP_HISTORY = ("loss", "learning_rate", "gradient_norm")
 FIRST_EPOCHS = 64
 # Rules that judge an epoch look at so many sampled steps at least, earlier ones if need be.
 FEWEST_SAMPLES = 3
+# Steps that are taken in one call, at most: with more of them nothing is gained.
+TOGETHER = 64
+# And in so many seconds, so that whoever wants to stop or to save need not wait.
+TOGETHER_SECONDS = 0.1
 
 
 @dataclass(frozen=True)
 class StepDone:
-    """A step has been taken: the trainer is at a boundary.
+    """One step or several have been taken: the trainer is at a boundary.
 
     Attributes:
         epoch: epochs that are over.
@@ -125,6 +130,8 @@ class Trainer:
         early_stopping: stop after so many epochs without better weights; 0 for never.
         counters: where training stands.
         ranks: the processes that train this network together.
+        together: how many steps may be taken between two events, `TOGETHER` at most; what becomes
+            of the network does not depend on it.
 
     Attributes:
         exchange: what they say to one another.
@@ -143,6 +150,7 @@ class Trainer:
     early_stopping: int = 0
     counters: Counters = field(default_factory=Counters)
     ranks: Alone = field(default_factory=Alone)
+    together: int = 1
 
     def __post_init__(self) -> None:
         self.exchange = Exchange(self.ranks, self.network)
@@ -161,6 +169,7 @@ class Trainer:
         self._plain = None
         if self.ranks.size == 1 and is_plain(self.network, self.loss, self.update):
             self._plain = PlainNetwork(self.update, self.loss, self.batches.batch_size)
+        self._step_seconds = TOGETHER_SECONDS
         self.watch = watch.Watch(self.network, self.batches.batch_size, self._spare)
         self.warnings: dict[str, str] = {}
         self._fresh: list[str] = []
@@ -186,8 +195,8 @@ class Trainer:
         """Train until the last epoch, or until it no longer helps.
 
         Yields:
-            `StepDone` after every step but an epoch's last, `EpochDone` after every epoch: all of
-            them step boundaries.
+            `StepDone` after every step but an epoch's last, or after several of them, `EpochDone`
+            after every epoch: all of them step boundaries.
 
         Raises:
             DivergedError: a loss, a gradient or a weight was not finite. The network has the
@@ -213,48 +222,64 @@ class Trainer:
     def _steps(self) -> Iterator[StepDone]:
         counters, steps = self.counters, self.batches.steps
         while counters.step < steps:
-            started = perf_counter()
-            # What is not finite is found and said by `_step`.
+            started, before = perf_counter(), counters.step
+            # What is not finite is found and said by `_note`.
             with np.errstate(all="ignore"), at_work():
-                self._step(counters.epoch, counters.step)
-            counters.step += 1
-            counters.seconds += perf_counter() - started
+                self._go_on()
+            seconds = perf_counter() - started
+            counters.seconds += seconds
+            self._step_seconds = seconds / (counters.step - before)
             if counters.step < steps:
                 yield StepDone(counters.epoch, counters.step, steps, self._fresh_warnings())
 
-    def _step(self, epoch: int, step: int) -> None:
-        counters, done = self.counters, self.steps_done
-        batch, size = self.batches.batch(epoch, step), self.batches.count(step)
-        rate = self.schedule.rate(done)
-        is_sampled, is_last = watch.is_sampled(done), step == self.batches.steps - 1
-        taken = None
-        if self._plain is not None and not is_sampled and not is_last and batch.partners is None:
-            taken = self._plain.step(batch.x, batch.labels, rate)
-        if taken is None:
-            taken = self._take(batch, rate, epoch, step, is_sampled or is_last)
-        loss, correct, norm = taken
-        for what, value in (("the loss", loss), ("the gradient", norm)):
-            if not isfinite(value):
-                self._diverged(what, epoch, step)
-        if is_sampled:
-            self.watch.keep(done, self._watched | self.watch.units(len(batch.labels)))
-        history = self.step_history
-        history["loss"][done] = loss
-        history["learning_rate"][done] = rate
-        history["gradient_norm"][done] = norm
-        counters.loss_sum += loss * size
-        counters.norm_sum += norm
-        counters.correct += correct
-        counters.seen += size
-        counters.images += size
+    def _go_on(self) -> None:
+        """Take a step, or several that nobody wants to look into."""
+        epoch, step, done = self.counters.epoch, self.counters.step, self.steps_done
+        most = self._unwatched(done)
+        given = self.batches.several(epoch, step, most) if most else None
+        if self._plain is not None and given is not None:
+            images, labels = given
+            rates = [self.schedule.rate(done + i) for i in range(len(labels) // len(images.x))]
+            taken = self._plain.steps(images, labels, rates)
+        else:
+            rates = [self.schedule.rate(done)]
+            taken = [self._take(self.batches.batch(epoch, step), rates[0])]
+        self._note(rates, taken)
 
-    def _take(
-        self, batch: Batch, rate: float, epoch: int, step: int, is_watched: bool
-    ) -> tuple[float, int, float]:
+    def _unwatched(self, done: int) -> int:
+        """Return how many steps of a plain network may be taken together now; 0 for none."""
+        if self._plain is None or not self._plain.is_ready:
+            return 0
+        to_sample = watch.next_sample(done) - done
+        to_last = self.batches.steps - 1 - self.counters.step
+        in_time = max(1, int(TOGETHER_SECONDS / self._step_seconds))
+        return min(to_sample, to_last, in_time, self.together, TOGETHER)
+
+    def _note(self, rates: list[float], taken: list[tuple[float, int, float]]) -> None:
+        """Write down what steps have found: loss, images classified right, gradient norm."""
+        counters, history = self.counters, self.step_history
+        for rate, (loss, correct, norm) in zip(rates, taken, strict=False):
+            for what, value in (("the loss", loss), ("the gradient", norm)):
+                if not isfinite(value):
+                    self._diverged(what, counters.epoch, counters.step)
+            done, size = self.steps_done, self.batches.count(counters.step)
+            history["loss"][done] = loss
+            history["learning_rate"][done] = rate
+            history["gradient_norm"][done] = norm
+            counters.loss_sum += loss * size
+            counters.norm_sum += norm
+            counters.correct += correct
+            counters.seen += size
+            counters.images += size
+            counters.step += 1
+
+    def _take(self, batch: Batch, rate: float) -> tuple[float, int, float]:
         """Take a step layer by layer; return its loss, how many were right, its gradient's norm."""
-        network = self.network
-        network.begin_step(epoch, step, *self.ranks.stream)
-        self.exchange.begin(self.batches.count(step))
+        network, counters, done = self.network, self.counters, self.steps_done
+        is_sampled = watch.next_sample(done) == done
+        is_watched = is_sampled or counters.step == self.batches.steps - 1
+        network.begin_step(counters.epoch, counters.step, *self.ranks.stream)
+        self.exchange.begin(self.batches.count(counters.step))
         scores = network.forward(batch.x, training=True)
         loss, dscores = self.loss(scores, batch.labels, batch.partners, batch.share)
         correct = count_right(scores, batch.labels)
@@ -270,7 +295,9 @@ class Trainer:
         norm = self.update.apply(rate)
         if isfinite(norm):
             self._watched = gradients | self.watch.update()
-            if self.steps_done == 0:
+            if is_sampled:
+                self.watch.keep(done, self._watched | self.watch.units(len(batch.labels)))
+            if done == 0:
                 self._judge_first_loss(scores, batch, loss)
         return loss, correct, norm
 

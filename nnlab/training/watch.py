@@ -31,9 +31,11 @@ EVERY = 128
 FLAT = 0.1
 
 
-def is_sampled(step: int) -> bool:
-    """Say whether a step, counted from 0 over the whole run, is sampled."""
-    return step % EVERY == 0 or (step < EVERY and step & (step - 1) == 0)
+def next_sample(step: int) -> int:
+    """Return the first step from this one on that is sampled; they count from 0 over the run."""
+    if step >= EVERY:
+        return -(-step // EVERY) * EVERY
+    return 1 << (step - 1).bit_length() if step else 0
 
 
 class Watch:

@@ -7,7 +7,7 @@ from nnlab.core.losses import count_right, loss_from_spec
 from nnlab.core.network import Network
 from nnlab.core.optimizers import OPTIMIZERS
 from nnlab.core.penalties import Penalty
-from nnlab.core.plain import PlainNetwork, is_plain
+from nnlab.core.plain import Gathered, PlainNetwork, is_plain
 from nnlab.core.update import Update
 from nnlab.core.workers import at_work
 
@@ -27,6 +27,11 @@ def update_of(layers, dtype=np.float32, optimizer="momentum", **settings):
     return Update(network, OPTIMIZERS[optimizer](), **settings)
 
 
+def step(plain, x, labels, rate=0.01):
+    (said,) = plain.steps(Gathered.already(x), labels, [rate])
+    return said
+
+
 def train(in_one_call, layers, spec=SOFTMAX, dtype=np.float32, optimizer="momentum", **settings):
     """Take four steps, of fewer and fewer images; return what was said and what has become."""
     update, loss = update_of(layers, dtype, optimizer, **settings), loss_from_spec(spec)
@@ -38,7 +43,7 @@ def train(in_one_call, layers, spec=SOFTMAX, dtype=np.float32, optimizer="moment
         x = rng.standard_normal((IMAGES - 11 * number, INPUTS)).astype(dtype)
         labels = rng.integers(0, network.outputs, len(x))
         if in_one_call:
-            said.append(plain.step(x, labels, 0.01))
+            said.append(step(plain, x, labels))
         else:
             scores = network.forward(x, training=True)
             value, dscores = loss(scores, labels)
@@ -98,13 +103,48 @@ def test_nothing_is_plain_without_compiled_loops(monkeypatch):
     assert not is_plain(update.network, loss_from_spec(SOFTMAX), update)
 
 
-def test_without_a_team_nothing_happens():
-    update = update_of(PLAIN["one hidden"])
-    before = update.network.theta.copy()
-    plain = PlainNetwork(update, loss_from_spec(SOFTMAX), 4)
-    assert plain.step(np.ones((4, INPUTS), np.float32), np.zeros(4, np.int64), 0.1) is None
-    np.testing.assert_array_equal(update.network.theta, before)
-    assert update.optimizer.steps == 0
+def test_it_is_ready_where_there_is_a_team():
+    plain = PlainNetwork(update_of(PLAIN["linear"]), loss_from_spec(SOFTMAX), 4)
+    assert not plain.is_ready
+    with at_work():
+        assert plain.is_ready
+
+
+@pytest.mark.parametrize("averaging", [0, 0.9])
+def test_steps_that_follow_one_another_are_those_one_by_one(averaging, threads):
+    rng = np.random.default_rng(3)
+    pixels = rng.integers(0, 256, (200, INPUTS), dtype=np.uint8)
+    scale, shift = rng.random((2, INPUTS), np.float32) / 100
+    places, labels = rng.integers(0, 200, 5 * IMAGES), rng.integers(0, 10, 5 * IMAGES)
+    rates, ways = [0.1, 0.05, 0.2, 0.0, 0.1], []
+    for together in (True, False):
+        update = update_of(PLAIN["one hidden"], weight_decay=0.01, averaging=averaging)
+        plain = PlainNetwork(update, loss_from_spec(SOFTMAX), IMAGES)
+        x = np.empty((IMAGES, INPUTS), np.float32)
+        with at_work():
+            if together:
+                said = plain.steps(Gathered(pixels, places, scale, shift, x), labels, rates)
+            else:
+                parts = zip(np.split(places, 5), np.split(labels, 5), rates, strict=True)
+                said = [step(plain, pixels[p] * scale + shift, y, r) for p, y, r in parts]
+        ways.append((said, [update.network.theta, update.optimizer.block, update.average]))
+        assert update.optimizer.steps == 5
+    assert_same(*ways)
+
+
+def test_no_step_is_taken_after_one_that_is_not_finite():
+    pixels, labels = np.full((30, INPUTS), 7, np.uint8), np.zeros(30, np.int64)
+    factors = np.ones((2, INPUTS), np.float32)
+    update = update_of(PLAIN["linear"], optimizer="sgd")
+    plain = PlainNetwork(update, loss_from_spec(SOFTMAX), 10)
+    x = np.empty((10, INPUTS), np.float32)
+    with at_work():
+        said = plain.steps(
+            Gathered(pixels, np.arange(30), *factors, x), labels, [float("inf"), 1.0, 1.0]
+        )
+    assert len(said) == update.optimizer.steps == 2
+    assert np.isfinite(said[0]).all()
+    assert not np.isfinite(said[1]).all()
 
 
 @pytest.mark.parametrize("kind", ["softmax", "hinge"])
@@ -114,7 +154,7 @@ def test_what_is_not_a_number_shows_in_loss_and_norm(kind):
     x[2, 5] = np.nan
     with at_work():
         plain = PlainNetwork(update, loss_from_spec({"kind": kind}), 4)
-        loss, _, norm = plain.step(x, np.array([0, 3, 9, 1]), 0.1)
+        loss, _, norm = step(plain, x, np.array([0, 3, 9, 1]))
     assert np.isnan(loss)
     if kind == "softmax":  # no slope of a hinge is anything but a whole number
         assert np.isnan(norm)

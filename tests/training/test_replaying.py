@@ -37,21 +37,21 @@ def replay_of(data, path):
 
 
 class Watching:
-    """Keeps what every step of a training saw."""
+    """Keeps what every step of a training saw, where steps are taken one by one."""
 
     def __init__(self, monkeypatch):
         self.batches, self.masks = [], []
-        step = trainer_module.Trainer._step
+        go_on = trainer_module.Trainer._go_on
 
-        def watched(trainer, epoch, number, *rest):
-            batch = trainer.batches.batch(epoch, number)
+        def watched(trainer):
+            batch = trainer.batches.batch(trainer.counters.epoch, trainer.counters.step)
             self.batches.append((batch.x.copy(), batch.labels.copy()))
-            step(trainer, epoch, number, *rest)
+            go_on(trainer)
             for layer in trainer.network.layers:
                 if layer.kind == "dropout":
                     self.masks.append(layer._kept[: len(batch.labels)].copy())
 
-        monkeypatch.setattr(trainer_module.Trainer, "_step", watched)
+        monkeypatch.setattr(trainer_module.Trainer, "_go_on", watched)
         monkeypatch.setattr("nnlab.training.session.rehearse", lambda *_: None)
 
 
@@ -114,17 +114,18 @@ def test_steps_are_named_from_1(data, path):
 
 @pytest.mark.parametrize("every", [None, 3], ids=["no checkpoint", "a checkpoint"])
 def test_a_divergence_is_found_where_it_began(data, path, monkeypatch, every):
-    step = trainer_module.Trainer._step
+    go_on = trainer_module.Trainer._go_on
 
-    def poisoned(trainer, epoch, number, *rest):
+    def poisoned(trainer):
         # What a fault of the memory would do: one weight of the hidden layer is infinite.
-        if (epoch, number) == (1, 3):
+        if (trainer.counters.epoch, trainer.counters.step) == (1, 3):
             trainer.network.layers[0].params["W"][5, 7] = np.inf
-        step(trainer, epoch, number, *rest)
+        go_on(trainer)
 
     plan = {"checkpoint_seconds": None, "checkpoint_steps": every}
     with monkeypatch.context() as patched:
-        patched.setattr(trainer_module.Trainer, "_step", poisoned)
+        patched.setattr(trainer_module.Trainer, "_go_on", poisoned)
+        patched.setattr(trainer_module, "TOGETHER", 1)
         with pytest.raises(
             DivergedError, match="epoch 2, step 4, with a learning rate of"
         ) as caught:
@@ -160,17 +161,17 @@ def replay_module():
 
 def test_the_walk_ends_at_the_weights_of_the_training(data, path, monkeypatch):
     weights = {}
-    step = trainer_module.Trainer._step
+    go_on = trainer_module.Trainer._go_on
 
-    def kept(trainer, epoch, number, *rest):
+    def kept(trainer):
         weights[trainer.steps_done] = trainer.network.theta.copy()
-        step(trainer, epoch, number, *rest)
         if trainer.steps_done == 8:
-            trainer._diverged("the loss", epoch, number)
+            trainer._diverged("the loss", trainer.counters.epoch, trainer.counters.step)
+        go_on(trainer)
 
     plan = {"checkpoint_seconds": None, "checkpoint_steps": 3}
     with monkeypatch.context() as patched:
-        patched.setattr(trainer_module.Trainer, "_step", kept)
+        patched.setattr(trainer_module.Trainer, "_go_on", kept)
         with pytest.raises(DivergedError):
             walk(data, path, plan, dropout=0.3, optimizer="momentum", ema=0.9, batch_norm=True)
     arrived = []

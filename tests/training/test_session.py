@@ -66,7 +66,8 @@ def full_disk(*_args, **_options):
 # What may change
 
 
-def test_a_resumed_run_is_the_unbroken_one(data, path, tmp_path):
+def test_a_resumed_run_is_the_unbroken_one(data, path, tmp_path, monkeypatch):
+    monkeypatch.setattr("nnlab.training.trainer.TOGETHER", 1)
     with pytest.raises(InterruptedRunError, match=r"after 1 of 2 epochs and 2 of 4 steps; about"):
         walk(SETTINGS, data, path, stop=stopped_after(5))
     walk(SETTINGS, data, path, resume=True)
@@ -168,6 +169,20 @@ def test_a_checkpoint_that_fails_is_a_warning_and_the_next_one_is_tried(data, pa
     assert warnings[0].endswith("Training goes on.")
     assert isinstance(events[-1], Finished)
     assert os.listdir(path.parent) == ["run.h5"]
+
+
+def test_checkpoints_come_after_just_so_many_steps(data, path, monkeypatch):
+    monkeypatch.setattr("nnlab.training.trainer.TOGETHER_SECONDS", 3600.0)
+    at, save = [], keeping.Run.save
+
+    def noted(run, *arguments):
+        at.append(int(run.attributes["progress"]["step"]))
+        return save(run, *arguments)
+
+    monkeypatch.setattr(keeping.Run, "save", noted)
+    settings = replace(SETTINGS, batch_size=3, epochs=1)
+    walk(settings, data, path, checkpoint_seconds=None, checkpoint_steps=10)
+    assert at == [10, 20, 30, 40, 50, 60, 0]
 
 
 def test_a_last_save_that_fails_says_what_is_there_to_go_on_from(data, path, monkeypatch, tmp_path):

@@ -58,6 +58,23 @@ def test_an_epoch_sees_every_image_once_and_in_another_order(images, kind):
     assert not np.array_equal(*orders)
 
 
+@pytest.mark.parametrize("most", [3, 1000])
+@pytest.mark.parametrize("kind", ["full", "blocks"])
+def test_several_batches_are_those_one_by_one(images, kind, most):
+    single, joined = [
+        FullShuffle(images, BATCH, 3) if kind == "full" else blocks(images) for _ in range(2)
+    ]
+    for epoch in (0, 1):
+        order, found, at_once = np.concatenate(epoch_of(single, images, epoch)), [], []
+        while sum(map(len, found)) < len(images):
+            portion = joined.portion(epoch, sum(map(len, found)) // BATCH, most)
+            np.testing.assert_array_equal(numbers_of(portion), portion.rows)
+            found.append(portion.rows.copy())
+            at_once.append(-(-len(portion.rows) // BATCH))
+        np.testing.assert_array_equal(np.concatenate(found), order)
+        assert 1 < max(at_once) <= most
+
+
 def test_any_batch_can_be_made_again_in_any_order_of_asking(images):
     first = blocks(images)
     every = {

@@ -1,5 +1,7 @@
 """The trainer: what it learns, what it records, and that it goes on exactly where it stood."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -8,7 +10,7 @@ from nnlab.training.assembly import divide, make_trainer
 from nnlab.training.images import ImageSet
 from nnlab.training.inference import performance
 from nnlab.training.settings import Settings
-from nnlab.training.trainer import EpochDone, StepDone
+from nnlab.training.trainer import TOGETHER, EpochDone, StepDone
 
 
 def trainer_of(train, validation=None, **settings):
@@ -78,6 +80,62 @@ def test_steps_in_one_call_are_those_of_layer_after_layer(fashion, monkeypatch, 
         ways.append([trainer.network.theta, *trainer.step_history.values()])
     for one, other in zip(*ways, strict=True):
         np.testing.assert_array_equal(one, other)
+
+
+@pytest.mark.parametrize("settings", [
+    {"model": "softmax", "warmup": 1, "schedule": "one_cycle"}, {"model": "svm", "ema": 0.9},
+    {"model": "mlp", "optimizer": "adamw"}, {"model": "mlp", "shuffle": "blocks"},
+    {"model": "mlp", "augment": "shift=2"}, {"model": "softmax", "standardize": "zca"},
+])  # fmt: skip
+def test_how_many_steps_are_taken_together_changes_no_bit(fashion, settings):
+    """Not even on the way: whoever stops between two events has what single steps lead to."""
+    ways = []
+    for together in (1, 5, TOGETHER):
+        trainer = trainer_of(fashion[0], **settings, batch_size=31, epochs=2)
+        trainer.together, at = together, {}
+        for _ in trainer.run():
+            at[trainer.steps_done] = trainer.network.theta.tobytes()
+        state = trainer.counters, *trainer.step_history.values(), trainer.update.optimizer.block
+        ways.append((at, replace(state[0], seconds=0.0), *map(np.copy, state[1:])))
+    for at, counters, *arrays in ways[1:]:
+        assert len(at) <= len(ways[0][0])
+        assert at.items() <= ways[0][0].items()
+        assert counters == ways[0][1]
+        for mine, theirs in zip(arrays, ways[0][2:], strict=True):
+            np.testing.assert_array_equal(mine, theirs)
+
+
+def test_steps_are_taken_together_up_to_one_that_is_looked_into(fashion, monkeypatch):
+    monkeypatch.setattr("nnlab.training.trainer.TOGETHER_SECONDS", 3600.0)
+    trainer = trainer_of(fashion[0], val=0, epochs=2)
+    trainer.together = TOGETHER
+    steps = [trainer.steps_done for _ in trainer.run()]
+    # Steps 0, 1, 2, 4, 8, 16, 32 are sampled, the last of an epoch (29, 59) is measured.
+    assert steps == [1, 2, 3, 4, 5, 8, 9, 16, 17, 29, 30, 32, 33, 59, 60]
+
+
+def test_who_walks_is_not_kept_waiting(fashion, monkeypatch):
+    monkeypatch.setattr("nnlab.training.trainer.TOGETHER_SECONDS", 1e-9)
+    trainer = trainer_of(fashion[0], val=0, epochs=1)
+    trainer.together = TOGETHER
+    assert [trainer.steps_done for _ in trainer.run()] == list(range(1, 31))
+
+
+def test_of_steps_taken_together_the_first_that_diverges_is_named(fashion, monkeypatch):
+    monkeypatch.setattr("nnlab.training.trainer.TOGETHER_SECONDS", 3600.0)
+    said = []
+    for together in (1, TOGETHER):
+        trainer = trainer_of(fashion[0], model="mlp", optimizer="sgd", schedule="constant", val=0)
+        trainer.together, events = together, trainer.run()
+        next(event for event in events if event.step == 17)
+        trainer.schedule.learning_rate = 1e4
+        with pytest.raises(DivergedError) as caught:
+            list(events)
+        assert 18 < caught.value.details["step"] < 29  # within steps 18 to 29, taken together
+        done = trainer.steps_done
+        assert trainer.update.optimizer.steps == done + 1 == caught.value.details["step"]
+        said.append((str(caught.value), trainer.step_history["loss"][:done].tolist()))
+    assert said[0] == said[1]
 
 
 def test_the_best_weights_are_those_of_the_best_validation_accuracy(fashion):

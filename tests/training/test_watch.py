@@ -10,7 +10,7 @@ from nnlab.training.assembly import divide, make_trainer
 from nnlab.training.runstate import restore, store
 from nnlab.training.settings import Settings
 from nnlab.training.trainer import StepDone
-from nnlab.training.watch import Watch, is_sampled
+from nnlab.training.watch import Watch, next_sample
 
 
 def trainer_of(train, **settings):
@@ -19,9 +19,9 @@ def trainer_of(train, **settings):
 
 
 def test_steps_are_sampled_closely_at_first_and_then_every_128th():
-    assert [step for step in range(513) if is_sampled(step)] == [
-        0, 1, 2, 4, 8, 16, 32, 64, 128, 256, 384, 512,
-    ]  # fmt: skip
+    sampled = [0, 1, 2, 4, 8, 16, 32, 64, 128, 256, 384, 512]
+    assert [step for step in range(513) if next_sample(step) == step] == sampled
+    assert all(next_sample(step) in sampled for step in range(513))
 
 
 def test_samples_have_their_step_and_every_quantity_of_every_layer(fashion):
@@ -99,7 +99,9 @@ def test_watching_changes_no_weight(fashion, monkeypatch):
     for watching in (True, False):
         trainer = trainer_of(train, model="mlp", activation="gelu", dropout=0.3)
         if not watching:
-            monkeypatch.setattr("nnlab.training.watch.is_sampled", lambda step: step == 0)
+            monkeypatch.setattr(
+                "nnlab.training.watch.next_sample", lambda step: 1000 if step else 0
+            )
         list(trainer.run())
         thetas.append(trainer.network.theta.tobytes())
     assert thetas[0] == thetas[1]
