@@ -1,12 +1,14 @@
 """How many trials a second many workers get out of one storage, and what a trial costs.
 
 Thirty-two processes ask for trials and tell their ends at once, without training anything:
-the worst case, and more than a cluster ever does. Then one sweep of softmax runs is timed.
+the worst case, and more than a cluster ever does. Then one sweep of softmax runs is timed, forked
+from a nursery and started plainly.
 
 usage: python benchmarks/sweep.py [--workers 32] [--trials 320] [--storage URL] [--data DATA.h5]
 """
 
 import argparse
+import os
 import subprocess
 import sys
 import tempfile
@@ -76,7 +78,7 @@ def contention(sampler: str, workers: int, trials: int, storage: str | None) -> 
     )
 
 
-def overhead(data: Path) -> None:
+def overhead(data: Path, nursery: str) -> None:
     """Time a trial from one end to the next against what its run says it trained."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "one.toml")
@@ -88,7 +90,7 @@ def overhead(data: Path) -> None:
         began = time.perf_counter()
         subprocess.run(
             [sys.executable, "-m", "nnlab.cli", "sweep", "work", path, "--threads", "1"],
-            check=True, capture_output=True,
+            check=True, capture_output=True, env={**os.environ, "NNLAB_NURSERY": nursery},
         )  # fmt: skip
         seconds = time.perf_counter() - began
         from nnlab.sweep.results import overview
@@ -97,9 +99,11 @@ def overhead(data: Path) -> None:
 
         trained = overview(Trials(read_study(path))).seconds
         each = (seconds - trained) / 4
+    how = "started plainly" if nursery == "0" else "forked from the nursery"
     print(
-        f"a trial beyond its training steps: {each:.2f} s (start of Python, opening the data, "
-        f"saving, claims): {each / (20 + each):.1%} of a trial of 20 s"
+        f"a trial {how}, beyond its training steps: {each:.2f} s (its process, opening the data, "
+        f"saving, claims, its share of the worker's start): {each / (20 + each):.1%} of a trial "
+        "of 20 s"
     )
 
 
@@ -115,7 +119,8 @@ if __name__ == "__main__":
         ask_and_tell(given.be_one, given.storage)
     else:
         if given.data:
-            overhead(given.data)
+            for nursery in ("1", "0"):
+                overhead(given.data, nursery)
         if not given.storage:
             contention("random", given.workers, given.trials, None)
         contention("tpe", given.workers, given.trials, given.storage)

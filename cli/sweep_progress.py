@@ -10,7 +10,7 @@ from nnlab.cli.sweep_tables import metric_text, point_text
 from nnlab.sweep.results import overview
 from nnlab.sweep.study import Study
 from nnlab.sweep.trials import DONE, FINAL, Task, Trials
-from nnlab.sweep.worker import Began, Ended, Epoch, Idle
+from nnlab.sweep.worker import Began, Ended, Epoch, Idle, Noted
 from nnlab.training.durations import format_duration
 
 # Without a terminal long runs say that they live, at most so often.
@@ -75,6 +75,8 @@ class SweepProgress:
                 self._running.pop(_name(task), None)
                 self._count()  # others have been at work, too
                 self.write(self._line(task, standing))
+            case Noted(text):
+                self.write(f"note: {text}")
             case Idle(others):
                 runs = "a run" if others == 1 else f"{others} runs"
                 self.write(

@@ -1,9 +1,9 @@
 """One run of a trial: `nnlab train` as a process of its own.
 
 Why a process: a run that is killed for its memory, or dies in a library, takes no worker down, its
-memory is free when it ends, and what a trial does is what anybody gets who types its command.
-Why not a forked one: the threads of BLAS libraries do not survive a fork everywhere. The price is
-the start of Python and the opening of the data, under a second.
+memory is free when it ends, and what a trial does is what anybody gets who types its command. Why
+not one forked from the worker: threads and locks do not survive a fork, and a worker has some; see
+`nnlab.sweep.nursery` for who has none.
 
 The process writes one line of JSON an epoch to its standard output (`train --events`), and stops
 with a checkpoint when nobody reads it any more.
@@ -19,42 +19,88 @@ from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from typing import Any
 
+from nnlab.errors import InterruptedRunError
+from nnlab.sweep.nursery import Forked, Nursery
 from nnlab.sweep.trials import Task
 from nnlab.training.settings import option_name
 
 
 class Child:
-    """A running `nnlab train`.
+    """A running `nnlab train`, or one that a nursery is about to fork.
 
     Args:
         arguments: of `nnlab`.
-        threads: that it may compute with.
+        settings: among them, those of the training.
+        environment: of the process.
+        nursery: begins it, if it can.
 
     Attributes:
         error: what it gave as the reason of its failure; empty before.
     """
 
-    def __init__(self, arguments: list[str], threads: int) -> None:
+    def __init__(
+        self, arguments: list[str], settings: Mapping[str, Any], environment: Mapping[str, str],
+        nursery: Nursery,
+    ) -> None:  # fmt: skip
+        self._arguments, self._environment = arguments, environment
         # No pipe: it goes on writing there when this process has died.
         self._said = tempfile.TemporaryFile()  # noqa: SIM115  (closed by `close`)
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "nnlab.cli", *arguments],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=self._said,
-            env={**os.environ, "OMP_NUM_THREADS": str(threads)},
-        )
-        assert self._process.stdout is not None
-        self._out = self._process.stdout
-        os.set_blocking(self._out.fileno(), False)
+        reads, self._writes = os.pipe()
+        os.set_blocking(reads, False)
+        self._out = os.fdopen(reads, "rb")
         self._rest = b""
         self._at_end = False
         self.error = ""
+        self._process: subprocess.Popen[bytes] | Forked | None = None
+        self._end: int | None = None
+        self._code: int | None = None
+        self._birth = nursery.ask(arguments, settings, self._writes, self._said.fileno())
+        if self._birth is None:
+            self._start()
+
+    def _start(self) -> None:
+        """Start the process plainly."""
+        self._begun(
+            subprocess.Popen(
+                [sys.executable, "-m", "nnlab.cli", *self._arguments],
+                stdin=subprocess.DEVNULL,
+                stdout=self._writes,
+                stderr=self._said,
+                env=self._environment,
+            )
+        )
+
+    def _begun(self, process: "subprocess.Popen[bytes] | Forked") -> None:
+        self._process = process
+        os.close(self._writes)
+        with suppress(AttributeError, OSError):  # a kernel, or a Python, without
+            self._end = os.pidfd_open(process.pid)
+
+    def _hear(self) -> None:
+        """Hear whether a process that the nursery was asked for has begun."""
+        if self._birth is None:
+            return
+        process = None
+        try:
+            process = self._birth.hear()
+            if process is None:
+                return
+        except EOFError:  # and nothing has begun
+            pass
+        self._birth.close()
+        self._birth = None
+        if process is None:
+            self._start()
+        else:
+            self._begun(process)
 
     @property
     def pipes(self) -> list[int]:
         """The descriptors to wait for."""
-        return [] if self._at_end else [self._out.fileno()]
+        if self._birth is not None:
+            return [self._birth.fileno()]
+        end = [] if self._end is None else [self._end]
+        return end if self._at_end else [self._out.fileno(), *end]
 
     def read(self) -> Iterator[dict[str, Any]]:
         """Yield the events that have come since the last call."""
@@ -71,16 +117,26 @@ class Child:
 
     def ended(self) -> int | None:
         """Return the exit code, negative for a signal; None while the process runs."""
-        return self._process.poll()
+        self._hear()
+        return self._code if self._process is None else self._process.poll()
 
     def close(self) -> None:
         """Let go of a process that has ended."""
         self._out.close()
         self._said.close()
+        if self._end is not None:
+            os.close(self._end)
 
     def stop(self) -> None:
         """Ask for a checkpoint and the end."""
-        self._process.send_signal(signal.SIGTERM)
+        self._hear()
+        if self._process is not None:
+            self._process.send_signal(signal.SIGTERM)
+        elif self._birth is not None:  # there is nothing to keep yet
+            self._birth.close()
+            self._birth = None
+            os.close(self._writes)
+            self._code = InterruptedRunError.exit_code
 
     def why(self, code: int) -> str:
         """Say in one line why the process ended with a code other than 0."""

@@ -5,6 +5,7 @@ run belongs to the worker that claims it; a claim whose owner has died is taken 
 goes on from its checkpoint. The worker computes nothing: see `nnlab.sweep.child`.
 """
 
+import os
 import select
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -16,6 +17,7 @@ from nnlab.claims import owner_of
 from nnlab.errors import ClaimLostError, InputError, InterruptedRunError
 from nnlab.sweep.child import Child, train_arguments
 from nnlab.sweep.folder import DataSource
+from nnlab.sweep.nursery import Nursery
 from nnlab.sweep.source import Held, Source
 from nnlab.sweep.study import Study
 from nnlab.sweep.trials import (
@@ -92,7 +94,14 @@ class Idle:
     others: int
 
 
-Event = Began | Epoch | Ended | Idle
+@dataclass(frozen=True)
+class Noted:
+    """Something that a user should know."""
+
+    text: str
+
+
+Event = Began | Epoch | Ended | Idle | Noted
 
 
 @dataclass(eq=False)
@@ -117,6 +126,8 @@ class Worker:
         self._data = data
         self._source = source
         self._plan = plan
+        self._environment = {**os.environ, "OMP_NUM_THREADS": str(plan.threads)}
+        self._nursery = Nursery(self._environment)
         self._slots: list[_Slot] = []
         self._failures, self._reason = 0, ""
         # Until then there is nothing to take, unless one of our own runs ends.
@@ -159,6 +170,7 @@ class Worker:
             for slot in self._slots:
                 slot.child.stop()
                 slot.held.claim.release()
+            self._nursery.close()
         raise InterruptedRunError(f"stopped by {reason}")
 
     def _why_stop(self, deadline: float | None) -> str:
@@ -192,7 +204,8 @@ class Worker:
                 task, settings, str(self._data.path), self._plan.threads,
                 self._study.checkpoint_every,
             )  # fmt: skip
-            self._slots.append(_Slot(held, Child(arguments, self._plan.threads)))
+            child = Child(arguments, settings, self._environment, self._nursery)
+            self._slots.append(_Slot(held, child))
             yield Began(task, standing, held.claim.notice)
 
     def _watch(self, stopping: bool) -> Iterator[Event]:
@@ -216,6 +229,8 @@ class Worker:
             slot.child.close()
             self._look_again = 0.0
             yield self._let_go(slot.held, standing)
+        while self._nursery.notices:
+            yield Noted(self._nursery.notices.pop(0))
 
     def _let_go(self, held: Held, standing: Standing) -> Ended:
         try:

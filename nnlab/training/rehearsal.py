@@ -7,6 +7,8 @@ signal waiting.
 
 from dataclasses import replace
 
+import numpy as np
+
 from nnlab.core.workers import current
 from nnlab.errors import DivergedError
 from nnlab.training.assembly import Division, make_trainer
@@ -18,6 +20,7 @@ from nnlab.training.trainer import EpochDone
 # What is compiled depends on the types of arrays and not on their sizes.
 ROWS = 32
 WIDTH = 8
+SHAPE, CLASSES = (32, 32, 3), 10
 # Some of them are neither sampled nor an epoch's last, which are taken in another way.
 STEPS = 8
 
@@ -54,6 +57,22 @@ def rehearse(
                 break
     except DivergedError:  # then the training itself will say so
         pass
+
+
+def rehearse_unseen(settings: Settings) -> None:
+    """Rehearse with made-up images, for a process whose training has not been decided yet.
+
+    Args:
+        settings: of a training like those to come.
+
+    Raises:
+        InputError: the settings do not fit the made-up images.
+    """
+    images, labels = np.zeros((ROWS, *SHAPE), np.uint8), np.arange(ROWS) % CLASSES
+    images.flags.writeable = False  # as images are that are mapped from a file
+    few = ImageSet.of(images, labels)
+    fitted = Standardization.fit(settings.standardize, few.images, few.rows)
+    rehearse(settings, Division(few, few, ""), CLASSES, fitted)
 
 
 def _first(images: ImageSet) -> ImageSet:

@@ -10,6 +10,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
+from families import trials_of
 
 GRID = """
 sampler = "grid"
@@ -47,12 +48,6 @@ def weights(path):
 
 def runs_of(path):
     return sorted(item.name for item in path.with_suffix(".sweep").iterdir())
-
-
-def children(pid):
-    """The processes that a process has started."""
-    return [int(number) for number in
-            Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]  # fmt: skip
 
 
 def alive(pid):
@@ -191,7 +186,7 @@ def test_a_killed_worker_loses_no_trial(nnlab, start_nnlab, study):
     process = start_nnlab("sweep", "work", path)
     while not (folder / "trial-00000.h5").exists():
         time.sleep(0.01)
-    (train,) = children(process.pid)
+    (train,) = trials_of(process.pid)
     os.kill(process.pid, signal.SIGKILL)
     process.communicate()
     # What it had started notices, and saves a checkpoint.
@@ -209,10 +204,10 @@ def test_a_killed_trial_is_tried_again_but_not_for_ever(nnlab, start_nnlab, stud
     path = study(head="attempts = 2", epochs=5000)
     process = start_nnlab("sweep", "work", path)
     for _ in range(2):  # before there is a checkpoint
-        while not (found := children(process.pid)):
+        while not (found := trials_of(process.pid)):
             time.sleep(0.01)
         os.kill(found[0], signal.SIGKILL)
-        while found[0] in children(process.pid):
+        while found[0] in trials_of(process.pid):
             time.sleep(0.01)
     # The worker lives, and turns to the next one.
     while not (path.with_suffix(".sweep") / "trial-00001.h5").exists():

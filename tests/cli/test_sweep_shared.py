@@ -16,7 +16,9 @@ import pytest
 pytest.importorskip("optuna")
 
 import optuna
+from families import trials_of
 
+from nnlab.claims import owner_of
 from nnlab.errors import InputError
 from nnlab.runs import open_run
 from nnlab.sweep.folder import DataSource
@@ -133,13 +135,7 @@ def test_a_storage_that_cannot_be_reached_is_one_line_without_its_password(study
     assert "secret" not in str(caught.value)
 
 
-def children_of(process):
-    """The processes that a process has started."""
-    text = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text()
-    return [int(pid) for pid in text.split()]
-
-
-def hold_its_training(worker, epochs):
+def hold_its_training(worker, folder, epochs):
     """Hold the training of a worker when it has a checkpoint, of fewer than so many epochs.
 
     Whoever is held cannot end meanwhile.
@@ -147,13 +143,12 @@ def hold_its_training(worker, epochs):
     while worker.poll() is None:
         time.sleep(0.01)
         with suppress(ProcessLookupError, FileNotFoundError):  # it has ended in between
-            for pid in children_of(worker):
-                words = Path(f"/proc/{pid}/cmdline").read_bytes().decode().split("\0")
-                if "--output" not in words:
+            for pid in trials_of(worker.pid):
+                claims = {run: owner_of(run) for run in folder.glob("trial-*.h5")}
+                mine = [run for run, owner in claims.items() if owner and owner.pid == pid]
+                if not mine:
                     continue
-                run = Path(words[words.index("--output") + 1])
-                if not run.exists():
-                    continue
+                (run,) = mine
                 os.kill(pid, signal.SIGSTOP)
                 if open_run(run).attributes["progress"]["epoch"] < epochs:
                     return pid
@@ -166,7 +161,7 @@ def test_workers_share_a_tpe_search_and_one_that_is_killed_loses_nothing(nnlab, 
     path = study(trials=6, epochs=60)
     folder = path.with_suffix(".sweep")
     workers = [start_nnlab("sweep", "work", path) for _ in range(2)]
-    train = hold_its_training(workers[0], epochs=30)
+    train = hold_its_training(workers[0], folder, epochs=30)
     os.kill(workers[0].pid, signal.SIGKILL)
     os.kill(train, signal.SIGCONT)
     _, said = workers[1].communicate(timeout=300)
@@ -233,7 +228,7 @@ def test_a_worker_that_wakes_up_too_late_doubles_nothing(nnlab, start_nnlab, stu
     late = start_nnlab("sweep", "work", path)
     while not (folder / "trial-00000.h5").exists():
         time.sleep(0.01)
-    (train,) = children_of(late)
+    (train,) = trials_of(late.pid)
     for pid in (late.pid, train):
         os.kill(pid, signal.SIGSTOP)
     for claim in folder.glob("*.claim"):  # as if nobody had touched it for six minutes

@@ -7,6 +7,8 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
+from nnlab.claims import owner_of
+
 # What tells a training to stop.
 STOPPING = (signal.SIGTERM, signal.SIGUSR1)
 # Seconds that a step of the cluster may take on a machine that does much else.
@@ -26,7 +28,12 @@ def trainings(path):
     """The processes that train a run, or those of a folder."""
     found = subprocess.run(["pgrep", "-f", f"nnlab.cli train .*{path}"],
                            capture_output=True, text=True).stdout  # fmt: skip
-    return [int(number) for number in found.split()]
+    numbers = {int(number) for number in found.split()}
+    # Trials that were forked do not show their arguments; they claim their run.
+    for claim in path.glob("*.h5.claim"):
+        if (owner := owner_of(claim.with_suffix(""))) and not owner.is_gone():
+            numbers.add(owner.pid)
+    return sorted(numbers)
 
 
 def hold(processes):
