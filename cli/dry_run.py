@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from nnlab.cli.output import Output
+from nnlab.texts import counted
 
 
 def find_prepared(text: str, root: Path | None) -> Path:
@@ -40,7 +41,7 @@ def show(settings: Any, data: Any, out: Output) -> None:
         [
             ["parameters", f"{found.parameters:,}"],
             ["images", f"{found.train_images:,} to train, {found.validation_images:,} to validate"],
-            ["steps", f"{found.epochs:,} epochs of {found.steps_per_epoch:,}"],
+            ["steps", f"{counted(found.epochs, 'epoch')} of {found.steps_per_epoch:,}"],
             ["memory at its peak", f"{memory}, and {megabytes(found.data_bytes)} of mapped images"],
             ["run file", f"{megabytes(found.checkpoint_bytes)}; twice that while it is replaced"],
             [

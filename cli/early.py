@@ -1,7 +1,8 @@
 """Signals before the command is ready: heeded from the first line, without loading anything slow.
 
 Loading takes some tenths of a second, in which a Ctrl-C would show a traceback of Python's, and
-a SIGUSR1 or SIGUSR2 of a batch system would end the process without a word.
+a SIGUSR1 or SIGUSR2 of a batch system, or the SIGHUP of a terminal that closes, would end the
+process without a word.
 """
 
 import os
@@ -11,10 +12,11 @@ import sys
 TYPE_CHECKING = False  # typing takes milliseconds
 if TYPE_CHECKING:
     from types import FrameType
+    from typing import Any, TextIO
 
 EXIT_INTERRUPTED = 130
 # What `train` answers with a checkpoint; see `nnlab.cli.signals`.
-STOPPING = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1, signal.SIGUSR2)
+STOPPING = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1, signal.SIGUSR2, signal.SIGHUP)
 
 SWEEPING = (("sweep", "run"), ("sweep", "work"))
 
@@ -48,6 +50,43 @@ def open_streams() -> None:
             if stream.fileno() != number:
                 os.dup2(stream.fileno(), number)
             setattr(sys, name, stream)
+    sys.stderr = Messages(sys.stderr)  # type: ignore[assignment]
+
+
+class Messages:
+    """Standard error that may end, as when its terminal is closed: then nobody is told any more.
+
+    What a command is there for does not depend on that. A training whose messages went through
+    `| head` or to a terminal that is gone would otherwise end without a checkpoint.
+
+    Args:
+        stream: whose messages they are.
+    """
+
+    def __init__(self, stream: "TextIO") -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        """Write a text if somebody may read it."""
+        try:
+            return self._stream.write(text)
+        except OSError:
+            self._forget()
+            return len(text)
+
+    def flush(self) -> None:
+        """Hand over what was written, if there is somebody to take it."""
+        try:
+            self._stream.flush()
+        except OSError:
+            self._forget()
+
+    def _forget(self) -> None:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), self._stream.fileno())
+
+    def __getattr__(self, name: str) -> "Any":
+        """Be the stream in everything else."""
+        return getattr(self._stream, name)
 
 
 def ready() -> None:

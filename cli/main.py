@@ -13,7 +13,9 @@ import contextlib
 import errno
 import inspect
 import os
+import select
 import signal
+import stat
 import sys
 from collections.abc import Sequence
 from importlib import import_module
@@ -27,7 +29,7 @@ from nnlab import machine
 from nnlab._version import __version__
 from nnlab.cli import commands, early
 from nnlab.cli.early import EXIT_INTERRUPTED
-from nnlab.cli.output import at_end, emit_error
+from nnlab.cli.output import at_end, emit_error, warnings_in_a_line
 from nnlab.errors import NnlabError
 
 EXIT_BUG = 1
@@ -106,7 +108,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code."""
     before = {number: signal.getsignal(number) for number in early.STOPPING}
     try:
-        return _main(arguments)
+        with warnings_in_a_line():
+            return _main(arguments)
     finally:
         # The program ends here, deaf to signals; a caller in Python goes on.
         if arguments is not None:
@@ -137,7 +140,10 @@ def _main(arguments: Sequence[str] | None) -> int:
     except OSError as error:
         if not _is_of_stdout(error):
             raise
+        hung_up = _terminal_is_gone()
         _forget_stdout()
+        if hung_up:
+            return 0
         reason = f"cannot write to stdout: {error.strerror}; send the result to another place."
         return emit_error(EXIT_USAGE, reason, as_json=False)
     finally:
@@ -149,7 +155,19 @@ def _main(arguments: Sequence[str] | None) -> int:
 def _is_of_stdout(error: Exception) -> bool:
     # Files are written by `nnlab.atomic`, which answers in words of its own.
     full = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
-    return isinstance(error, OSError) and error.errno in full and error.filename is None
+    if not isinstance(error, OSError) or error.filename is not None:
+        return False
+    return error.errno in full or (error.errno == errno.EIO and _terminal_is_gone())
+
+
+def _terminal_is_gone() -> bool:
+    """Whether stdout is a terminal that was closed: nobody reads it, as with a closed pipe."""
+    with contextlib.suppress(OSError, ValueError):
+        poll = select.poll()
+        poll.register(sys.stdout.fileno(), 0)  # the end alone
+        is_device = stat.S_ISCHR(os.fstat(sys.stdout.fileno()).st_mode)
+        return is_device and any(what & select.POLLHUP for _, what in poll.poll(0))
+    return False
 
 
 def _forget_stdout() -> None:

@@ -4,10 +4,13 @@ import json
 import math
 import re
 import sys
-from collections.abc import Callable, Sequence
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from nnlab.errors import NnlabWarning
 from nnlab.texts import plain
 
 # Every command shows its result through `Output`, so that --json, colours and the separation of
@@ -120,6 +123,22 @@ def emit_error(
         error = {"code": code, "message": line, **(details or {})}
         print(_json({"error": error}))  # noqa: T201
     return code
+
+
+@contextmanager
+def warnings_in_a_line() -> Iterator[None]:
+    """Show what the library warns a user of as the commands do; Python would name lines of code."""
+    with warnings.catch_warnings():
+        otherwise = warnings.showwarning
+
+        def show(message: Warning | str, category: type[Warning], *place: Any) -> None:
+            if issubclass(category, NnlabWarning):
+                print(f"warning: {_shown(message)}", file=sys.stderr, flush=True)  # noqa: T201
+            else:
+                otherwise(message, category, *place)
+
+        warnings.showwarning = show
+        yield
 
 
 def write_csv(target: str, text: str) -> None:

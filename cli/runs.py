@@ -9,6 +9,7 @@ import typer
 
 from nnlab.cli.options import AsJson, Force
 from nnlab.cli.output import Output, write_csv
+from nnlab.texts import counted
 
 
 def command(
@@ -147,7 +148,7 @@ def _show(out: Output, rows: Any, splits: list[str]) -> None:
     for row in rows:
         if not row.finished:
             how = "diverged" if row.diverged else "not finished"
-            out.line(f"{how}: {row.path}, {row.epochs} epochs done")
+            out.line(f"{how}: {row.path}, {counted(row.epochs, 'epoch')} done")
 
 
 def _share(value: float | None) -> str:

@@ -57,7 +57,7 @@ class StopFlag:
 
 @contextmanager
 def stop_on_signals(at_once: bool = False) -> Iterator[StopFlag]:
-    """Turn SIGTERM, SIGINT, SIGUSR1 and SIGUSR2 into a flag while the block runs.
+    """Turn the signals of `early.STOPPING` into a flag while the block runs.
 
     Further signals change nothing, except a second Ctrl-C at a terminal: it ends the process at
     once. That harms no file, because files only ever change by a rename.
@@ -91,7 +91,7 @@ def stop_on_signals(at_once: bool = False) -> Iterator[StopFlag]:
     except _StopNowError:
         raise InterruptedRunError(
             f"stopped by {flag.reason} before training began; nothing was written. The same "
-            "command begins again."
+            "command starts again from what there was."
         ) from None
     finally:
         for number, handler in before.items():

@@ -70,8 +70,9 @@ def run(
 ) -> None:
     """Work on a study with several processes of this machine until it is finished.
 
-    Ctrl-C, SIGTERM, SIGUSR1, SIGUSR2 and --time-limit let every running trial save its checkpoint
-    and exit with 75; the same command goes on. Other workers may work on the same study meanwhile.
+    Ctrl-C, SIGTERM, SIGUSR1, SIGUSR2, a terminal that closes (SIGHUP) and --time-limit let every
+    running trial save its checkpoint and exit with 75; the same command goes on. Other workers may
+    work on the same study meanwhile.
 
     [bold]Examples[/bold]
 

@@ -11,6 +11,7 @@ from nnlab.sweep.results import overview
 from nnlab.sweep.study import Study
 from nnlab.sweep.trials import DONE, FINAL, Task, Trials
 from nnlab.sweep.worker import Began, Ended, Epoch, Idle, Noted
+from nnlab.texts import counted
 from nnlab.training.durations import format_duration
 
 # Without a terminal long runs say that they live, at most so often.
@@ -30,6 +31,7 @@ class SweepProgress:
         self._bar: Any = None
         self._running: dict[str, tuple[int, int]] = {}
         self._last = self._counted = monotonic()
+        self._told_idle = False
         self._finished = 0
         self._total: int | None = None
         self._seconds = 0.0
@@ -64,11 +66,12 @@ class SweepProgress:
         """Show what has happened."""
         match event:
             case Began(task, standing, notice):
+                self._told_idle = False
                 self._running[_name(task)] = (standing.epoch, 0)
                 if notice:
                     self.write(f"note: {notice}")
                 if standing.epoch or standing.steps:
-                    self.write(f"{_name(task)} goes on after {standing.epoch} epochs")
+                    self.write(f"{_name(task)} goes on after {counted(standing.epoch, 'epoch')}")
             case Epoch(task, record):
                 self._running[_name(task)] = (int(record["epoch"]), int(record["epochs"]))
             case Ended(task, standing):
@@ -77,7 +80,10 @@ class SweepProgress:
                 self.write(self._line(task, standing))
             case Noted(text):
                 self.write(f"note: {text}")
+            case Idle() if self._told_idle:
+                pass  # one line is enough for whoever follows the log
             case Idle(others):
+                self._told_idle = True
                 runs = "a run" if others == 1 else f"{others} runs"
                 self.write(
                     f"nothing is left but {runs} of other workers; waiting whether one has to be "

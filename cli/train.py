@@ -12,6 +12,7 @@ import typer
 from nnlab.cli.options import GENERAL, AsJson, Force, Mpi, Root, Threads
 from nnlab.cli.output import Output, loss_text, percent
 from nnlab.cli.settings_options import resolve_settings, with_settings
+from nnlab.texts import counted
 
 RUN = "Run"
 
@@ -96,8 +97,8 @@ def command(
 
     Total loss = mean over images of the data loss + l2 / 2 * sum(W^2) + l1 * sum(|W|); biases and
     normalization gains are not penalized. The weights with the best validation accuracy are kept.
-    Ctrl-C, SIGTERM, SIGUSR1, SIGUSR2, --time-limit and the end of a job's time save a checkpoint
-    and exit with 75; the same command with --resume goes on exactly.
+    Ctrl-C, SIGTERM, SIGUSR1, SIGUSR2, a terminal that closes (SIGHUP), --time-limit and the end of
+    a job's time save a checkpoint and exit with 75; the same command with --resume goes on exactly.
 
     [bold]Examples[/bold]
 
@@ -256,8 +257,8 @@ def _show(
                     progress.write(
                         f"{settings.model} with {event.parameters:,} parameters on {data}: "
                         f"{event.train_images:,} images to train on, "
-                        f"{event.validation_images:,} to validate; {event.epochs} epochs of "
-                        f"{event.steps} steps{done}"
+                        f"{event.validation_images:,} to validate; "
+                        f"{counted(event.epochs, 'epoch')} of {counted(event.steps, 'step')}{done}"
                     )
                     progress.begin(event.epochs, event.steps, event.epochs_done)
                 case Finished():

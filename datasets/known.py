@@ -5,6 +5,7 @@ user's configuration folder (~/.config/nnlab/cards on Linux).
 """
 
 import os
+import warnings
 from collections.abc import Iterable
 from difflib import get_close_matches
 from functools import cache
@@ -15,7 +16,7 @@ from platformdirs import user_config_dir
 
 from nnlab.datasets.card import Card
 from nnlab.datasets.card_file import examine_file, parse_card, read_card
-from nnlab.errors import InputError
+from nnlab.errors import InputError, NnlabWarning
 
 CARDS_VARIABLE = "NNLAB_CARDS"
 
@@ -29,20 +30,32 @@ def own_cards_folder() -> Path:
 def known_cards() -> dict[str, Card]:
     """Return all cards by name.
 
+    A card of the user's that is wrong, or has the name of another one, is left out with a
+    `NnlabWarning`: whoever works on something else has nothing to do with it.
+
     Raises:
-        InputError: a card of the user's is wrong, or has the name of another one.
+        InputError: the folder that NNLAB_CARDS names is none, or cannot be read.
     """
     cards = dict(_shipped_cards())
     origins = dict.fromkeys(cards, "nnlab itself")
     for path in _own_card_files():
-        card = read_card(path)
+        try:
+            card = read_card(path)
+        except InputError as error:
+            _leave_out(str(error))
+            continue
         if card.name in cards:
-            raise InputError(
+            _leave_out(
                 f"{path}: the name {card.name!r} is taken by a card of {origins[card.name]}; "
                 "give it another 'name'."
             )
+            continue
         cards[card.name], origins[card.name] = card, str(path)
     return dict(sorted(cards.items()))
+
+
+def _leave_out(fault: str) -> None:
+    warnings.warn(f"a card of your own is left out: {fault}", NnlabWarning, stacklevel=2)
 
 
 def find_card(name: str) -> Card:

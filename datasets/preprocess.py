@@ -23,7 +23,7 @@ from nnlab.datasets.duplicates import Copy, find_copies, name_of
 from nnlab.datasets.images import render_arrays
 from nnlab.datasets.known import known_cards, meant_by
 from nnlab.datasets.rendering import FILTERS, FITS, Rendering
-from nnlab.datasets.roots import files_folder
+from nnlab.datasets.roots import data_root, files_folder
 from nnlab.datasets.splitting import Rows, SplitOptions
 from nnlab.datasets.summary import Summary, summarize
 from nnlab.errors import InputError
@@ -310,10 +310,11 @@ def _card_files(card: Card, files_from: str | None, root: Path | None) -> Sequen
     if files_from is not None:
         download(card, root, files_from)
     elif not is_downloaded(card, root):
-        where = "" if root is None else f" --root {root}"
+        # The root is named: that of the login node may be another, such as a home of its own.
         raise InputError(
-            f"{card.name} is not downloaded; run nnlab download {card.name}{where} first, or name "
-            "the folder that holds its files with --source."
+            f"{card.name} is not downloaded; on a machine with a network, such as a cluster's "
+            f"login node, run: nnlab download {card.name} --root {data_root(root).absolute()}; or "
+            "name the folder that holds its files with --source."
         )
     return verified_files(card, files_folder(card.files_name, root))
 

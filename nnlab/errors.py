@@ -79,3 +79,7 @@ class StoppedError(NnlabError):
     """Stopped by a signal with nothing to go on from."""
 
     exit_code = 130
+
+
+class NnlabWarning(UserWarning):
+    """Something that a user should know and may mend; the command goes on without it."""

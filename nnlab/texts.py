@@ -1,4 +1,4 @@
-"""Texts that somebody else chose, fit for every file of text."""
+"""Texts that somebody else chose, fit for every file of text; words behind a number."""
 
 import re
 
@@ -11,3 +11,8 @@ def plain(text: object) -> str:
     XML has no place for them, and a terminal would obey some; each becomes U+FFFD.
     """
     return _UNFIT.sub("\N{REPLACEMENT CHARACTER}", str(text))
+
+
+def counted(count: int, noun: str) -> str:
+    """Return a number with its noun, which takes an s unless it is one: "1 epoch", "2 epochs"."""
+    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"

@@ -334,12 +334,11 @@ def make_pruner(study: Study) -> Any:
     """Return the pruner; its steps are epochs."""
     from optuna import pruners
 
-    epochs = int(study.space.fixed.get("epochs", 20))
     return {
         "none": pruners.NopPruner,
         "median": pruners.MedianPruner,
         "successive-halving": pruners.SuccessiveHalvingPruner,
-        "hyperband": lambda: pruners.HyperbandPruner(max_resource=epochs),
+        "hyperband": lambda: pruners.HyperbandPruner(max_resource=study.most_epochs),
     }[study.pruner]()
 
 

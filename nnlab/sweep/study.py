@@ -78,6 +78,19 @@ class Study:
         return self.sampler == "tpe" or self.pruner != "none"
 
     @property
+    def most_epochs(self) -> int:
+        """How many epochs a trial trains at most."""
+        if "epochs" in self.space.fixed:
+            return int(self.space.fixed["epochs"])
+        counts = [Settings().epochs]
+        for parameter in self.space.parameters:
+            if parameter.name == "epochs":
+                searched = [int(value) for value in parameter.choices or (parameter.high,)]
+                # Where it does not count, the default does.
+                counts = searched + (counts if parameter.when else [])
+        return max(counts)
+
+    @property
     def more_is_better(self) -> bool:
         """Whether a higher value of the metric is better."""
         return METRICS[self.metric]

@@ -32,6 +32,7 @@ from nnlab.sweep.trials import (
     record_good_end,
     record_start,
 )  # fmt: skip
+from nnlab.texts import counted
 
 # How long to wait for news of the running processes before looking around.
 TICK_SECONDS = 0.2
@@ -253,7 +254,7 @@ class Worker:
             record_good_end(task)
             return standing
         if slot.pruned:
-            reason = f"not better than others after {standing.epoch} epochs"
+            reason = f"not better than others after {counted(standing.epoch, 'epoch')}"
             return self._end(task, code, reason, PRUNED)
         if stopping or code in STOPPED_CODES:
             record_good_end(task)

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from nnlab.errors import FileFormatError, InputError
 from nnlab.runs import Run, open_run
+from nnlab.texts import counted
 from nnlab.training.settings import Settings, option_name
 from nnlab.training.trainer import Trainer
 
@@ -85,8 +86,8 @@ def changes(run: Run, trainer: Trainer, threads: int | None) -> list[str]:
     used = run.config.get("threads")
     if threads is not None and used is not None and used != threads:
         notes.append(
-            f"the run began with {used} threads and goes on with {threads}: sums are added up in "
-            "another order, so the last bits may differ from those of an unbroken run"
+            f"the run began with {counted(used, 'thread')} and goes on with {threads}: sums are "
+            "added up in another order, so the last bits may differ from those of an unbroken run"
         )
     return notes
 

@@ -149,3 +149,12 @@ def test_help_has_examples(nnlab):
     assert done.code == 0
     assert "Examples" in done.stdout
     assert "nnlab preprocess shapes -o shapes.h5" in done.stdout
+
+
+def test_a_set_that_is_missing_names_the_command_for_the_login_node(nnlab, tmp_path):
+    done = nnlab("preprocess", "mnist", "-o", tmp_path / "mnist.h5", env={
+        "NNLAB_DATA": str(tmp_path / "data"),
+    })  # fmt: skip
+    assert done.code == 2
+    assert f"login node, run: nnlab download mnist --root {tmp_path / 'data'}; or" in done.stderr
+    assert "is not downloaded" in done.stderr

@@ -8,7 +8,7 @@ from nnlab.datasets import shapes
 from nnlab.datasets.card_file import examine, parse_card, read_card
 from nnlab.datasets.fetching.verify import is_proven
 from nnlab.datasets.known import find_card, known_cards
-from nnlab.errors import FileFormatError, InputError
+from nnlab.errors import FileFormatError, InputError, NnlabWarning
 
 GOOD = """
 name = "pets"
@@ -180,14 +180,36 @@ def test_the_configuration_folder_is_the_usual_place(tmp_path, monkeypatch):
     assert "pets" in known_cards()
 
 
-def test_a_name_that_is_taken_is_refused(own_cards):
+def test_a_card_whose_name_is_taken_is_left_out(own_cards):
     (own_cards / "a.toml").write_text(GOOD.replace('"pets"', '"mnist"'))
-    with pytest.raises(InputError, match=r"a.toml: the name 'mnist' is taken by a card of nnlab"):
-        known_cards()
+    with pytest.warns(NnlabWarning, match=r"a.toml: the name 'mnist' is taken by a card of nnlab"):
+        assert known_cards()["mnist"].title != "Pets"
     (own_cards / "a.toml").write_text(GOOD)
-    (own_cards / "b.toml").write_text(GOOD)
-    with pytest.raises(InputError, match=r"b.toml: the name 'pets' is taken by a card of .*a.toml"):
-        find_card("mnist")
+    (own_cards / "b.toml").write_text(GOOD.replace('"Pets"', '"Other pets"'))
+    taken = r"b.toml: the name 'pets' is taken by a card of .*a.toml"
+    with pytest.warns(NnlabWarning, match=taken):
+        assert find_card("pets").title == "Pets"
+
+
+@pytest.mark.parametrize("content", ["name = ", "colour = 1", b"\xff"])
+def test_a_broken_card_is_left_out_and_the_others_are_there(own_cards, content):
+    content = content if isinstance(content, bytes) else content.encode()
+    (own_cards / "broken.toml").write_bytes(content)
+    (own_cards / "pets.toml").write_text(GOOD)
+    with pytest.warns(NnlabWarning, match=r"a card of your own is left out: .*broken.toml"):
+        assert {"pets", "mnist"} <= known_cards().keys()
+
+
+def test_a_command_says_once_that_a_card_is_broken_and_goes_on(own_cards, nnlab, tmp_path):
+    (own_cards / "broken.toml").write_text("colour = 1")
+    done = nnlab("datasets", "--json")
+    assert done.code == 0
+    assert "mnist" in [entry["name"] for entry in done.json["datasets"]]
+    assert done.stderr.startswith(f"warning: a card of your own is left out: {own_cards}")
+    assert done.stderr.count("\n") == 1
+    asked_twice = nnlab("train", "mnst", "-o", tmp_path / "run.h5")
+    assert asked_twice.code == 2
+    assert asked_twice.stderr.count("left out") == 1
 
 
 def test_every_fault_of_a_card_is_a_line_of_its_own():

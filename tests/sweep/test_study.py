@@ -107,3 +107,23 @@ def test_a_folder_of_something_else_is_left_alone(write, tmp_path):
     (tmp_path / "lr.sweep" / "study.json").write_text(json.dumps({"mine": 1}))
     with pytest.raises(InputError, match="damaged or of another program"):
         enter(study, DataSource(tmp_path / "small.h5", "abc"))
+
+
+@pytest.mark.parametrize(
+    ("head", "search", "most"),
+    [
+        ("", "", 20),
+        ("fixed.epochs = 7", "", 7),
+        ("", "epochs = [5, 40, 10]", 40),
+        ("", "epochs = { low = 3, high = 12 }", 12),
+        ("", 'optimizer = ["adam", "sgd"]\nepochs = { low = 3, high = 9, when = { optimizer = '
+             '"adam" } }', 20),
+    ],
+)  # fmt: skip
+def test_hyperband_spans_the_epochs_that_a_trial_may_train(write, head, search, most):
+    study = read_study(write(f'trials = 3\npruner = "hyperband"\n{head}', SEARCH + search))
+    assert study.most_epochs == most
+    pytest.importorskip("optuna")
+    from nnlab.sweep.shared import make_pruner
+
+    assert make_pruner(study)._max_resource == most
