@@ -88,8 +88,7 @@ def answers_together(
     if parts[0].scores is None:
         return whole
     scores = np.concatenate([part.scores for part in parts])
-    loss, _ = model.loss(scores, whole.labels)
-    return replace(whole, scores=scores, loss=loss)
+    return replace(whole, scores=scores, loss=model.mean_loss(scores, whole.labels))
 
 
 def data_of(run: Run) -> str:

@@ -11,7 +11,7 @@ from nnlab._version import __version__
 from nnlab.atomic import write_bytes
 from nnlab.claims import claim
 from nnlab.errors import InputError
-from nnlab.sweep.study import Study
+from nnlab.sweep.study import Study, shown_storage
 
 DEFINITION = "study.json"
 
@@ -86,7 +86,8 @@ def read_definition(folder: Path) -> dict[str, Any]:
     try:
         record = json.loads(path.read_bytes())
         if record["nnlab_format"] == "study" and isinstance(record["study"], dict):
-            return {"identity": "", "storage": "", **record}
+            storage = shown_storage(record["storage"]) if record.get("storage") else ""
+            return {"identity": "", **record, "storage": storage}
     except FileNotFoundError:
         raise InputError(f"{folder} holds no study yet; begin it with nnlab sweep run.") from None
     except (OSError, ValueError, KeyError, TypeError):

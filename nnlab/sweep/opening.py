@@ -3,7 +3,7 @@
 from nnlab.errors import InputError
 from nnlab.sweep.folder import DataSource, enter, read_definition
 from nnlab.sweep.source import FileSource, Source
-from nnlab.sweep.study import Study
+from nnlab.sweep.study import Study, shown_storage
 from nnlab.sweep.trials import Trials, check_points
 
 
@@ -18,7 +18,7 @@ def open_source(study: Study, data: DataSource) -> Source:
     if not study.needs_optuna:
         enter(study, data)
         return FileSource(study)
-    from nnlab.sweep.shared import SharedSource, open_shared, shown_storage
+    from nnlab.sweep.shared import SharedSource, open_shared
 
     identity = enter(study, data, shown_storage(study.storage))
     return SharedSource(open_shared(study, identity))
@@ -33,7 +33,7 @@ def look_at(study: Study) -> Trials:
     definition = read_definition(study.folder)
     if not study.needs_optuna:
         return Trials(study)
-    from nnlab.sweep.shared import open_shared, shown_storage
+    from nnlab.sweep.shared import open_shared
 
     if definition["storage"] != shown_storage(study.storage):
         raise InputError(

@@ -13,17 +13,15 @@ from random import random
 from statistics import fmean
 from time import monotonic, sleep
 from typing import Any
-from urllib.parse import urlsplit, urlunsplit
 
 from nnlab.claims import claim
 from nnlab.errors import BusyError, InputError
 from nnlab.randomness import generator
 from nnlab.sweep.source import Claims, Held
 from nnlab.sweep.space import Parameter, Point, Value
-from nnlab.sweep.study import Study
+from nnlab.sweep.study import JOURNAL, Study, shown_storage
 from nnlab.sweep.trials import DONE, FINAL, PRUNED, Standing, Task, Trials
 
-JOURNAL = "journal.log"
 IDENTITY = "nnlab_study"
 # What SQLAlchemy raises for a table that somebody else has made meanwhile.
 ALREADY_THERE = ("IntegrityError", "ProgrammingError")
@@ -33,14 +31,6 @@ OPENING_PAUSES = (1.0, 2.0, 4.0)
 NAMING_SECONDS = 5.0
 # Taken while a trial is asked for, so that no two workers ask for the last one.
 ASKING = "ask"
-
-
-def shown_storage(url: str | None) -> str:
-    """Return how a storage is named in messages and files: without user and password."""
-    if url is None:
-        return JOURNAL
-    parts = urlsplit(url)
-    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
 
 
 def open_shared(study: Study, identity: str) -> "SharedTrials":

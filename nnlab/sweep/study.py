@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from nnlab.errors import InputError
 from nnlab.sweep.space import Point, Space, parse_space
@@ -17,6 +18,10 @@ SAMPLERS = ("grid", "random", "tpe")
 PRUNERS = ("none", "median", "successive-halving", "hyperband")
 # The measure and whether more of it is better.
 METRICS = {"val_accuracy": True, "val_loss": False}
+# In the folder of a study without a database: the trials that Optuna shares.
+JOURNAL = "journal.log"
+# What a database's URL may hold besides its place.
+SECRETS = ("user=", "password=")
 FOLDER_SUFFIX = ".sweep"
 LARGEST_STUDY = 1_000_000
 
@@ -117,6 +122,17 @@ class Study:
         plain = json.loads(json.dumps(record))
         assert isinstance(plain, dict)
         return plain
+
+
+def shown_storage(url: str | None) -> str:
+    """Return how a storage is named in messages and files: without user and password."""
+    if url is None or url == JOURNAL:
+        return JOURNAL
+    parts = urlsplit(url)
+    # Not urlunsplit, which takes the slashes of a database without a host away.
+    named = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
+    told = [pair for pair in parts.query.split("&") if not pair.startswith(SECRETS)]
+    return named + (f"?{'&'.join(told)}" if any(told) else "")
 
 
 def read_study(path: Path, storage: str | None = None) -> Study:

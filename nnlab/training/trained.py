@@ -107,9 +107,13 @@ class TrainedNetwork:
             predicted=scores.argmax(axis=1),
             probabilities=probabilities(scores),
             scores=scores,
-            loss=mean_loss(self.loss, scores, chosen.labels),
+            loss=self.mean_loss(scores, chosen.labels),
             delta=float(getattr(self.loss, "delta", 1.0)),
         )
+
+    def mean_loss(self, scores: NDArray[Any], labels: NDArray[np.int64]) -> float:
+        """Return the mean data loss of scores (N, C), added up in the order of the images."""
+        return mean_loss(self.loss, scores, labels)
 
     def evaluate(self, images: Any, labels: Any) -> Metrics:
         """Measure the network on labelled images; see `answers`."""

@@ -227,3 +227,17 @@ def test_neighbours_and_evaluations_of_several_ranks_are_those_of_one_process(
         with h5py.File(alone) as first, h5py.File(together) as second:
             for name in ("labels", "predicted", "probabilities"):
                 np.testing.assert_array_equal(first[name][()], second[name][()])
+
+
+def test_the_loss_on_many_blocks_of_images_is_that_of_one_process(
+    run_ranks, nnlab, fashion_dir, tmp_path
+):
+    data, run = tmp_path / "whole.h5", tmp_path / "run.h5"
+    assert nnlab("preprocess", "fashion-mnist", "--source", fashion_dir, "-o", data).code == 0
+    assert nnlab("train", data, "-o", run, "--epochs", 2).code == 0
+    alone = nnlab("eval", run, "--no-save", "--json").json
+    assert alone["n"] == 10_000
+    for ranks in (2, 3):
+        code, out, err = run_ranks(ranks, "eval", run, "--no-save", "--mpi", "--json")
+        assert code == 0, err
+        assert json.loads(out) == alone

@@ -6,7 +6,7 @@ import pytest
 
 from nnlab.errors import InputError
 from nnlab.sweep.folder import DataSource, enter
-from nnlab.sweep.study import read_study
+from nnlab.sweep.study import read_study, shown_storage
 from nnlab.sweep.trials import Trials, check_points
 
 SEARCH = "[search]\nlr = {low = 1e-4, high = 1e-1, log = true}\n"
@@ -127,3 +127,18 @@ def test_hyperband_spans_the_epochs_that_a_trial_may_train(write, head, search, 
     from nnlab.sweep.shared import make_pruner
 
     assert make_pruner(study)._max_resource == most
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        (None, "journal.log"),
+        ("postgresql+psycopg://me:secret@host:5432/db", "postgresql+psycopg://host:5432/db"),
+        ("postgresql://me@/db?host=/run/pg", "postgresql:///db?host=/run/pg"),
+        ("postgresql://host/db?user=me&password=secret", "postgresql://host/db"),
+        ("sqlite:////scratch/a.db", "sqlite:////scratch/a.db"),
+    ],
+)
+def test_a_storage_is_named_as_it_is_typed_without_who_may_use_it(url, shown):
+    assert shown_storage(url) == shown
+    assert shown_storage(shown) == shown
