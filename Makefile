@@ -5,7 +5,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 TYPES := .venv-types
 BENCH := .venv-bench
-# Tests run side by side; one thread each keeps them from waiting for one another.
+# Tests run side by side; one thread each keeps them from waiting for one another. They start
+# hundreds of processes: none of them has to compile nnlab's modules anew, whatever is set around.
 TEST_WORKERS ?= 2
 # What the campaign of faults draws its cases with.
 SEED ?= 1
@@ -14,7 +15,7 @@ PHOTOS ?=
 # setuptools greets every editable install with a banner that a newcomer would take for a fault.
 INSTALL = -m pip install --quiet --disable-pip-version-check
 INSTALL_HERE = PYTHONWARNINGS=ignore $(BIN)/python $(INSTALL)
-PYTEST = OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(TEST_WORKERS) --dist loadgroup
+PYTEST = OMP_NUM_THREADS=1 PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -n $(TEST_WORKERS) --dist loadgroup
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-slow test-wheel test-oracle test-sweep test-mpi test-slurm test-browser \

@@ -1,5 +1,6 @@
 """The entry of the program: signals first, then everything else."""
 
+import gc
 import sys
 
 from nnlab.cli import early
@@ -12,4 +13,8 @@ def main() -> int:
     from nnlab.cli.main import main as run
 
     early.ready()
-    return run()
+    code = run()
+    # The interpreter would look through everything for what could be freed before it ends, which
+    # takes a quarter of a second with Numba loaded; the system frees it at once.
+    gc.freeze()
+    return code

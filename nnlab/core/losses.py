@@ -46,12 +46,21 @@ class Loss:
         """Return what its compiled loop needs to know of them."""
         return ()
 
-    def allocate(self, batch: int, classes: int, dtype: np.dtype[Any]) -> None:
-        """Make the work arrays for up to `batch` rows; free if they are there already."""
+    def allocate(
+        self, batch: int, classes: int, dtype: np.dtype[Any], compiled: bool = True
+    ) -> None:
+        """Make the work arrays for up to `batch` rows; free if they are there already.
+
+        Args:
+            batch: rows at most.
+            classes: how many.
+            dtype: of the scores.
+            compiled: load compiled loops, which takes longer than some single losses.
+        """
         if self._key == (batch, classes, dtype):
             return
         self._key = (batch, classes, dtype)
-        self._kernels = kernels("nnlab.core.kernels")
+        self._kernels = kernels("nnlab.core.kernels") if compiled else None
         self.gradient, self._second, self._work = (
             np.empty((batch, classes), dtype) for _ in range(3)
         )

@@ -115,6 +115,7 @@ def loss_part(loss: Loss, scores: Floats, label: int) -> LossPart:
         label: the right class.
     """
     weight = 1.0 if loss.class_weights is None else float(loss.class_weights[label])
+    loss.allocate(1, len(scores), np.dtype(np.float64), compiled=False)
     _, gradient = loss(scores[None].astype(np.float64), np.array([label]))
     stages = STAGES[loss.kind](loss, scores, label)
     value = float(stages["terms"].sum())

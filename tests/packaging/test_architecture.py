@@ -164,6 +164,29 @@ def test_the_help_page_loads_nothing_slow(arguments):
     assert not loaded_by(*arguments) & slow
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("train", "--help"), ("datasets",), ("runs", "."), ("sweep", "status", "none.toml"),
+        ("train", "none.h5", "-o", "run.h5"), ("report", "none.h5"),
+        ("explain", "--scores", "13,8,-2", "--true", "0", "--delta", "10"),
+    ],
+)  # fmt: skip
+def test_what_computes_nothing_compiled_does_not_load_numba(arguments, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert not loaded_by(*arguments) & {"numba", "llvmlite", "scipy"}
+
+
+def test_a_command_ends_without_looking_for_what_could_be_freed():
+    """The interpreter's own search takes long where much is loaded."""
+    program = (
+        "import atexit, gc, sys; atexit.register(lambda: print(gc.get_freeze_count() > 1000)); "
+        "from nnlab.cli.entry import main; sys.exit(main())"
+    )
+    done = subprocess.run([sys.executable, "-c", program, "--version"], capture_output=True)
+    assert done.stdout.split()[-1] == b"True"
+
+
 def test_every_command_of_the_table_exists_and_shows_examples():
     from nnlab.cli import commands
 
