@@ -15,7 +15,8 @@
 #SBATCH --signal=B:USR1@120
 
 export SRUN_CPUS_PER_TASK=$SLURM_CPUS_PER_TASK # which srun no longer takes from sbatch
-srun --mpi="${NNLAB_MPI:-pmix}" nnlab train "$@" --mpi --resume &
+# Without --kill-on-bad-exit the other ranks would wait for one that was killed until the time limit.
+srun --mpi="${NNLAB_MPI:-pmix}" --kill-on-bad-exit nnlab train "$@" --mpi --resume &
 child=$!
 cancelled=
 trap 'cancelled=yes; kill -TERM "$child"' TERM
