@@ -1,4 +1,4 @@
-"""The job scripts that docs/cluster.md gives for other batch systems, run with a stand-in nnlab."""
+"""The job scripts that the pages on clusters give in short, run with a stand-in nnlab."""
 
 import os
 import signal
@@ -8,11 +8,17 @@ from pathlib import Path
 
 import pytest
 
-PAGE = Path(__file__).parents[2] / "docs" / "cluster.md"
+DOCS = Path(__file__).parents[2] / "docs"
+# What stands before a script, and on which page.
+PLACES = {
+    "PBS": ("**PBS", "cluster.md"),
+    "Grid Engine": ("**Grid Engine", "cluster.md"),
+    "SLURM": ("has to survive the signal", "reliability.md"),
+}
 # Ends with the code that it is told to, after a second in which a signal may come.
 NNLAB = """#!/bin/bash
 echo "$@" > asked
-trap 'echo saved > saved; exit 75' USR1 USR2
+trap 'echo saved > saved; exit 75' USR1 USR2 TERM
 echo ready > ready
 sleep 0.2
 while [ "$NNLAB_CODE" = wait ]; do sleep 0.1; done
@@ -25,9 +31,11 @@ def job(tmp_path):
     """Start the script that follows a batch system's name on the page, in its environment."""
 
     def start(system, code, **environment):
-        text = PAGE.read_text().split(f"**{system}")[1].split("```sh\n")[1].split("```")[0]
+        before, page = PLACES[system]
+        text = (DOCS / page).read_text().split(before)[1].split("```sh\n")[1].split("```")[0]
         (tmp_path / "job.sh").write_text(text)
-        for name, script in (("nnlab", NNLAB), ("qsub", '#!/bin/sh\necho "$@" > submitted\n')):
+        submit = '#!/bin/sh\necho "$@" > submitted\n'
+        for name, script in (("nnlab", NNLAB), ("qsub", submit), ("scontrol", submit)):
             (tmp_path / name).write_text(script)
             (tmp_path / name).chmod(0o755)
         return subprocess.Popen(
@@ -41,7 +49,8 @@ def job(tmp_path):
 
 @pytest.mark.parametrize(("code", "again"), [(75, True), (0, False), (2, False)])
 def test_a_pbs_job_that_was_stopped_submits_itself_anew(job, tmp_path, code, again):
-    job("PBS", code, PBS_O_WORKDIR=str(tmp_path)).wait(timeout=30)
+    # The code of a run that is done is that of the job: others may wait for its success.
+    assert job("PBS", code, PBS_O_WORKDIR=str(tmp_path)).wait(timeout=30) == code
     assert "--time-limit" in (tmp_path / "asked").read_text()
     assert (tmp_path / "submitted").exists() == again
 
@@ -60,3 +69,20 @@ def test_grid_engines_notice_reaches_nnlab_and_the_script_lives_to_answer(job, t
     os.killpg(process.pid, number)  # as the engine does: to the whole job
     assert process.wait(timeout=30) == 99
     assert (tmp_path / "saved").exists()
+
+
+@pytest.mark.parametrize(("code", "again"), [(75, True), (0, False), (2, False)])
+def test_a_slurm_job_that_was_stopped_puts_itself_back(job, tmp_path, code, again):
+    assert job("SLURM", code, SLURM_JOB_ID="4711").wait(timeout=30) == code
+    assert "--resume" in (tmp_path / "asked").read_text()
+    assert (tmp_path / "submitted").exists() == again
+
+
+def test_a_slurm_job_that_was_cancelled_saves_and_stays_cancelled(job, tmp_path):
+    process = job("SLURM", "wait", SLURM_JOB_ID="4711")
+    while not (tmp_path / "ready").exists():
+        time.sleep(0.01)
+    os.killpg(process.pid, signal.SIGTERM)
+    assert process.wait(timeout=30) == 75
+    assert (tmp_path / "saved").exists()
+    assert not (tmp_path / "submitted").exists()
