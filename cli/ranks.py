@@ -52,7 +52,7 @@ class _Watch:
         self.over = False  # all have come to the same end, one a moment before the other
         # Two containers may have the same name and number their processes alike.
         here = (socket.gethostname(), os.stat("/proc/self/ns/pid").st_ino)
-        self._places = {}
+        self._places: dict[int, int] = {}
         for rank, (where, pid) in enumerate(ranks.collect((here, os.getpid()))):
             if where == here and rank != ranks.rank:
                 with suppress(OSError):  # an old kernel: then there is no watch

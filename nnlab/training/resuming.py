@@ -68,13 +68,14 @@ def check_same_run(settings: Settings, data: str, checksum: str, run: Run) -> No
         )
 
 
-def changes(run: Run, trainer: Trainer, threads: int | None) -> list[str]:
+def changes(run: Run, trainer: Trainer, threads: int | None, ranks: int = 1) -> list[str]:
     """Say what a run is gone on with that was different before, and what that does.
 
     Args:
         run: the earlier part, with its own settings.
         trainer: restored, with the settings in force now.
         threads: in use now; None if unknown.
+        ranks: that train it now.
     """
     notes = []
     before, now = int(run.config.get("epochs", trainer.epochs)), trainer.epochs
@@ -84,7 +85,13 @@ def changes(run: Run, trainer: Trainer, threads: int | None) -> list[str]:
     elif now != before:
         notes.append(f"--epochs was {before}, is {now}: {_schedule(trainer, before)}")
     used = run.config.get("threads")
-    if threads is not None and used is not None and used != threads:
+    together = int(run.config.get("ranks", 1))
+    if ranks != together:
+        notes.append(
+            f"the run began with {counted(together, 'rank')} and goes on with {ranks}: sums are "
+            "added up in another order, and dropout and augmentation are drawn otherwise"
+        )
+    elif threads is not None and used is not None and used != threads:
         notes.append(
             f"the run began with {counted(used, 'thread')} and goes on with {threads}: sums are "
             "added up in another order, so the last bits may differ from those of an unbroken run"

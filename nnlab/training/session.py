@@ -195,7 +195,7 @@ def _train(
             ranks.together = True
             yield Finished(_record(run), already=True)
             return
-        notices += changes(run, trainer, plan.threads)
+        notices += changes(run, trainer, plan.threads, ranks.size)
         run.config |= asdict(settings.resolve())
         if not trainer.finished:
             # What was measured was measured on weights that are about to change.

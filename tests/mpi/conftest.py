@@ -41,9 +41,9 @@ def start_ranks(mpi_environment):
     """Start `nnlab` as several ranks; none outlives a test."""
     processes = []
 
-    def start(ranks, *arguments, program=("-m", "nnlab.cli"), launcher=()):
+    def start(ranks, *arguments, program=("-m", "nnlab.cli")):
         process = subprocess.Popen(
-            [MPIEXEC, *launcher, "-n", str(ranks), sys.executable, *program, *map(str, arguments)],
+            [MPIEXEC, "-n", str(ranks), sys.executable, *program, *map(str, arguments)],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             stdin=subprocess.DEVNULL,

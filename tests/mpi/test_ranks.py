@@ -134,39 +134,7 @@ def test_a_signal_to_one_rank_stops_all_and_another_number_of_ranks_goes_on(
     assert json.loads(out)["epochs"] >= 8
 
 
-@pytest.mark.parametrize("lost", [0, 2])
-def test_ranks_notice_themselves_that_one_is_killed(
-    start_ranks, run_ranks, fashion_file, tmp_path, lost
-):
-    run = tmp_path / "run.h5"
-    # Like srun, this launcher does nothing about a process that is killed.
-    process = start_ranks(
-        3, "train", fashion_file, "-o", run, "--mpi", *LONG, launcher=["-disable-auto-cleanup"]
-    )
-    while not run.exists():
-        time.sleep(0.02)
-        assert process.poll() is None, process.communicate()
-    os.kill(_rank(process.pid, lost), signal.SIGKILL)
-    _, err = process.communicate(timeout=20)
-    assert process.returncode != 0
-    assert err.count("nnlab: ") == 1
-    assert f"nnlab: rank {lost} of 3 was killed, perhaps for its memory" in err
-    code, _, err = run_ranks(
-        2, "train", fashion_file, "-o", run, "--mpi", *LONG, "--resume", "--time-limit", "1s"
-    )
-    assert code == 75, err
-    assert "took " in err
-
-
-def _rank(launcher, number):
-    """The process of a rank, by what the launcher has told it."""
-    for pid in ranks_below(launcher):
-        if f"PMI_RANK={number}\0".encode() in Path(f"/proc/{pid}/environ").read_bytes():
-            return pid
-    raise AssertionError(f"there is no rank {number}")
-
-
-def test_a_lost_rank_ends_all_within_seconds(start_ranks, fashion_file, tmp_path):
+def test_a_lost_rank_ends_all_within_seconds(start_ranks, run_ranks, fashion_file, tmp_path):
     run = tmp_path / "run.h5"
     process = start_ranks(3, "train", fashion_file, "-o", run, "--mpi", *LONG)
     while not run.exists():
@@ -178,6 +146,11 @@ def test_a_lost_rank_ends_all_within_seconds(start_ranks, fashion_file, tmp_path
     said = "".join(process.communicate(timeout=20))
     assert process.returncode != 0
     assert "KILLED BY SIGNAL: 9" in said or "Killed" in said
+    code, _, err = run_ranks(
+        2, "train", fashion_file, "-o", run, "--mpi", *LONG, "--resume", "--time-limit", "1s"
+    )
+    assert code == 75, err
+    assert "note: the run began with 3 ranks and goes on with 2: sums are added up in" in err
 
 
 @pytest.mark.parametrize(
