@@ -50,7 +50,7 @@ def open_streams() -> None:
             if stream.fileno() != number:
                 os.dup2(stream.fileno(), number)
             setattr(sys, name, stream)
-    sys.stderr = Messages(sys.stderr)  # type: ignore[assignment]
+    sys.stderr = Messages(sys.stderr)
 
 
 class Messages:

@@ -137,7 +137,7 @@ def warnings_in_a_line() -> Iterator[None]:
             else:
                 otherwise(message, category, *place)
 
-        warnings.showwarning = show
+        warnings.showwarning = show  # type: ignore[assignment]
         yield
 
 

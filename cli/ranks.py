@@ -71,7 +71,7 @@ class _Watch:
         if self.over:
             return
         threading.Timer(PATIENCE_SECONDS, os._exit, (KILLED,)).start()  # if aborting hangs, too
-        sys.stderr = self._errors  # type: ignore[assignment]
+        sys.stderr = self._errors
         emit_error(
             KILLED,
             f"rank {ended} of {self._ranks.size} was killed, perhaps for its memory; the others "
