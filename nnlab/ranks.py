@@ -82,6 +82,9 @@ class Alone:
         """Return rank 0's value, on every rank."""
         return value
 
+    def wait(self) -> None:
+        """Wait until all ranks have come here."""
+
     def threads(self, allowed: int) -> int:
         """Return how many threads this rank may compute with."""
         return allowed

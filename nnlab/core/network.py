@@ -121,22 +121,32 @@ class Network:
         # Stable: within each of the two parts the order is that of the layers.
         declared.sort(key=lambda entry: not entry[2].penalized)
         size = sum(int(np.prod(parameter.shape)) for _, _, parameter in declared)
-        self.theta = zeros(size, self.dtype)
-        self.summed = zeros(size + TAIL, self.dtype)
-        self.grad = self.summed[:size]
         self.penalized = 0
         self._slices: dict[tuple[int, str], slice] = {}
         start = 0
         for index, name, parameter in declared:
             stop = start + int(np.prod(parameter.shape))
-            where = self._slices[index, name] = slice(start, stop)
-            layer = self.layers[index]
-            layer.places[name] = where
-            layer.params[name] = self.theta[where].reshape(parameter.shape)
-            layer.grads[name] = self.grad[where].reshape(parameter.shape)
+            self._slices[index, name] = self.layers[index].places[name] = slice(start, stop)
             if parameter.penalized:
                 self.penalized = stop
             start = stop
+        self.theta = zeros(size, self.dtype)
+        self.lie_in(self.theta, zeros(size + TAIL, self.dtype))
+
+    def lie_in(self, theta: Array, summed: Array) -> None:
+        """Put the parameters, as they are, and room for their gradients into other memory.
+
+        Args:
+            theta: (P,) where the parameters shall lie.
+            summed: (P + TAIL,) where the gradients shall.
+        """
+        theta[...] = self.theta
+        self.theta, self.summed, self.grad = theta, summed, summed[: theta.size]
+        for (index, name), where in self._slices.items():
+            layer = self.layers[index]
+            shape = layer.parameters()[name].shape
+            layer.params[name] = self.theta[where].reshape(shape)
+            layer.grads[name] = self.grad[where].reshape(shape)
 
     def _lay_out_running(self) -> None:
         declared = [

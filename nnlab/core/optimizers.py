@@ -40,7 +40,7 @@ class Optimizer:
     Attributes:
         steps: how many steps have been taken.
         state: the state vectors by name, each laid out like theta.
-        block: (S, P) the same vectors, in the order of `slots`.
+        block: (S, P or more) the same vectors, in the order of `slots`.
     """
 
     kind: ClassVar[str]
@@ -55,8 +55,13 @@ class Optimizer:
 
     def allocate(self, theta: Array) -> None:
         """Make the state vectors, zero, for this parameter vector."""
-        self.block = zeros((len(self.slots), theta.size), theta.dtype)
-        self.state = dict(zip(self.slots, self.block, strict=True))
+        self._size = theta.size
+        self.lie_in(zeros((len(self.slots), theta.size), theta.dtype))
+
+    def lie_in(self, block: Array) -> None:
+        """Have the state vectors lie in the rows of `block`, (S, P or more), as they are there."""
+        self.block = block
+        self.state = {name: row[: self._size] for name, row in zip(self.slots, block, strict=True)}
 
     def numbers(self, learning_rate: float) -> tuple[float, ...]:
         """Return what `update` needs in step number `self.steps`."""

@@ -92,7 +92,7 @@ class Update:
         if not self.at_once:
             self.network.backward(dscores)
             return self.apply(learning_rate)
-        step = self._compiled_step(*self._begin(learning_rate))
+        step = self.begin(learning_rate)
         self.network.descend(dscores, step)
         return step.norm()
 
@@ -123,9 +123,18 @@ class Update:
         return [(loss, int(right), norm) for loss, right, norm in found[:taken].tolist()]
 
     @property
+    def is_compiled(self) -> bool:
+        """Whether the rule is there as a compiled loop."""
+        return self._kernels is not None
+
+    @property
     def at_once(self) -> bool:
         """Whether a gradient may be used up before the rest of it is known."""
-        return self._kernels is not None and self.clip is None and self.max_norm is None
+        return self.is_compiled and self.clip is None and self.max_norm is None
+
+    def begin(self, learning_rate: float) -> "CompiledStep":
+        """Count a step and return it, to be taken with one stretch after another."""
+        return self._compiled_step(*self._begin(learning_rate))
 
     def _begin(self, learning_rate: float) -> tuple[Array, Any, Any]:
         """Count a step; return the rule's numbers, what shrinks weights, the average's share."""
@@ -138,7 +147,8 @@ class Update:
             share = 1 - min(self.averaging, (1 + optimizer.steps) / (10 + optimizer.steps))
         return numbers, shrink, dtype.type(share)
 
-    def _clipping(self, norm: float) -> Any:
+    def clipping(self, norm: float) -> Any:
+        """Return what a gradient of this norm is multiplied by."""
         assert self.clip is not None
         return self.network.dtype.type(min(1.0, self.clip / norm) if norm > 0 else 1.0)
 
@@ -167,8 +177,8 @@ class Update:
         norm = None
         if self.clip is not None:
             # The whole norm has to be known before the first number changes.
-            norm = step.measure()
-            step.scale = self._clipping(norm)
+            norm = step.measure(slice(0, self.network.theta.size))
+            step.scale = self.clipping(norm)
         step.take(slice(0, self.network.theta.size))
         return step.norm() if norm is None else norm
 
@@ -177,7 +187,7 @@ class Update:
         norm = None
         if self.clip is not None:
             norm = float(np.sqrt(sum(self._penalize(*entry) for entry in self._stretches())))
-            scale = self._clipping(norm)
+            scale = self.clipping(norm)
         squared_norm = 0.0
         for where, penalized in self._stretches():
             theta, grad = network.theta[where], network.grad[where]
@@ -237,12 +247,12 @@ class CompiledStep:
         """The norm of the gradient taken so far, penalty included."""
         return float(np.sqrt(self._squares.sum()))
 
-    def measure(self) -> float:
-        """Add the penalty to the whole gradient, and return its norm."""
+    def measure(self, where: slice) -> float:
+        """Add the penalty to a stretch of the gradient, once, and return its norm."""
         network = self._network
         norm = self._kernels.measure(
-            self._workers.team, network.theta, network.grad, network.penalized, self._l2, self._l1,
-            self._squares,
+            self._workers.team, network.theta[where], network.grad[where],
+            max(0, network.penalized - where.start), self._l2, self._l1, self._squares,
         )  # fmt: skip
         self._l1 = self._l2 = network.dtype.type(0)
         return float(norm)
@@ -253,6 +263,22 @@ class CompiledStep:
         self._kernels.update(
             self._workers.team, where.start, where.stop, self._rule, network.theta, network.grad,
             self._state, self._numbers, network.penalized, self._l2, self._l1, self._shrink,
+            self.scale, self._average, self._share, self._squares,
+        )  # fmt: skip
+
+    def sum_joint(self, kernels: Any, where: slice, mine: int, grads: Array) -> None:
+        """Add the gradients of all ranks to that of this one; see `nnlab.core.joint_kernels`."""
+        kernels.sum_gradients(
+            self._workers.team, self._squares.size, where.start, where.stop, mine, grads
+        )
+
+    def take_joint(
+        self, kernels: Any, where: slice, mine: int, summed: bool, thetas: Array, grads: Array
+    ) -> None:
+        """Take it with a stretch of theta for all ranks; see `nnlab.core.joint_kernels`."""
+        kernels.update(
+            self._workers.team, where.start, where.stop, mine, summed, self._rule, thetas, grads,
+            self._state, self._numbers, self._network.penalized, self._l2, self._l1, self._shrink,
             self.scale, self._average, self._share, self._squares,
         )  # fmt: skip
 

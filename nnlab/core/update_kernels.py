@@ -153,7 +153,7 @@ _squared_norm = compiled(_squared_norm, fastmath={"reassoc", "contract"})
 
 
 @compiled
-def _end(begin: int, end: int, penalized: int) -> int:
+def end_of_stretch(begin: int, end: int, penalized: int) -> int:
     """Return where the stretch ends; it is penalized whole or not at all."""
     end = min(begin + STRETCH, end)
     return min(end, penalized) if begin < penalized else end
@@ -167,7 +167,7 @@ def _measure_part(
     begin, last = theta.size * part // parts, theta.size * (part + 1) // parts
     total = 0.0
     while begin < last:
-        end = _end(begin, last, penalized)
+        end = end_of_stretch(begin, last, penalized)
         if begin < penalized and (l2 != 0 or l1 != 0):
             _penalize(theta[begin:end], grad[begin:end], l2, l1)
         total += _squared_norm(grad[begin:end])
@@ -209,7 +209,7 @@ def _update_part(
     begin, last = first + size * part // parts, first + size * (part + 1) // parts
     total = 0.0
     while begin < last:
-        end = _end(begin, last, penalized)
+        end = end_of_stretch(begin, last, penalized)
         inside = begin < penalized
         total += take(
             rule, theta[begin:end], grad[begin:end], state, begin, numbers,

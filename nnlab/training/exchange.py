@@ -59,12 +59,13 @@ class Exchange:
             dscores *= self._ranks.share(self.rows)
         return dscores
 
-    def sum(self, loss: float, correct: int) -> tuple[float, int]:
-        """Sum the gradient, and return the batch's loss and how many were classified right.
+    def sum(self, loss: float, correct: int, with_gradient: bool) -> tuple[float, int]:
+        """Return the batch's loss and how many images were classified right.
 
         Args:
             loss: the mean over this rank's rows.
             correct: how many of them were classified right.
+            with_gradient: sum it, too.
         """
         ranks, tail = self._ranks, self._tail
         if ranks.size == 1:
@@ -73,7 +74,7 @@ class Exchange:
         tail[LOSS] = loss * ranks.share(self.rows)
         tail[CORRECT] = correct
         tail[STOP] = self.stop
-        ranks.add(self._network.summed)
+        ranks.add(self._network.summed if with_gradient else tail)
         self.must_stop = bool(tail[STOP] > 0)
         return float(tail[LOSS]), round(float(np.nan_to_num(tail[CORRECT]))) // doubled
 

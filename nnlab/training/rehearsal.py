@@ -11,6 +11,7 @@ import numpy as np
 
 from nnlab.core.workers import current
 from nnlab.errors import DivergedError
+from nnlab.ranks import Alone
 from nnlab.training.assembly import Division, make_trainer
 from nnlab.training.images import ImageSet
 from nnlab.training.settings import Settings, parse_hidden
@@ -26,7 +27,11 @@ STEPS = 8
 
 
 def rehearse(
-    settings: Settings, division: Division, classes: int, standardization: Standardization
+    settings: Settings,
+    division: Division,
+    classes: int,
+    standardization: Standardization,
+    ranks: Alone,
 ) -> None:
     """Train and validate a narrow network of that kind on a few images, and forget it.
 
@@ -37,6 +42,7 @@ def rehearse(
         division: its images.
         classes: how many.
         standardization: as fitted to the images.
+        ranks: the processes that will train, and rehearse, together.
     """
     if current().kernels is None:
         return
@@ -50,7 +56,7 @@ def rehearse(
         class_weight="none" if settings.class_weight == "none" else ",".join(["1"] * classes),
     )
     few = Division(_first(division.train), division.validation and _first(division.validation), "")
-    trainer, _ = make_trainer(practice, few, classes, standardization)
+    trainer, _ = make_trainer(practice, few, classes, standardization, ranks)
     try:
         for event in trainer.run():
             if isinstance(event, EpochDone):

@@ -201,7 +201,7 @@ def _train(
             # What was measured was measured on weights that are about to change.
             run.attributes.pop("result", None)
             run.evaluations.clear()
-    rehearse(settings, division, len(data.classes), standardization)
+    rehearse(settings, division, len(data.classes), standardization, ranks)
     yield Started(
         parameters=len(trainer.network.theta),
         train_images=len(division.train),

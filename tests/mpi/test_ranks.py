@@ -12,7 +12,9 @@ import h5py
 import numpy as np
 import pytest
 
+from nnlab.common_memory import LARGE, common_memory
 from nnlab.core.optimizers import OPTIMIZERS
+from nnlab.ranks import Alone
 
 pytestmark = pytest.mark.mpi
 STEPS_PROGRAM = Path(__file__).with_name("train_steps.py")
@@ -27,9 +29,9 @@ def trained(path):
 def train_steps(run_ranks, tmp_path, mpi_environment):
     """Train 200 steps with so many ranks, 0 for one ordinary process."""
 
-    def run(ranks, settings, name=None, steps=200):
+    def run(ranks, settings, *options, name=None, steps=200):
         out = tmp_path / f"{name or ranks}.npz"
-        arguments = (out, steps, json.dumps(settings))
+        arguments = (out, steps, json.dumps(settings), *options)
         if ranks:
             code, _, err = run_ranks(ranks, *arguments, "--mpi", program=(str(STEPS_PROGRAM),))
             assert code == 0, err
@@ -43,12 +45,24 @@ def train_steps(run_ranks, tmp_path, mpi_environment):
     return run
 
 
+def assert_close(found, expected):
+    """All of it is the same to rounding: weights, the optimizer's state, histories."""
+    assert found.keys() == expected.keys()
+    for name, values in expected.items():
+        # A bias before a batch normalization is nothing but rounding noise.
+        np.testing.assert_allclose(found[name], values, rtol=1e-10, atol=1e-11, err_msg=name)
+
+
 @pytest.mark.parametrize("optimizer", sorted(OPTIMIZERS))
 def test_two_ranks_train_what_one_process_trains(train_steps, optimizer):
     settings = {"optimizer": optimizer, "l2": 1e-3}
-    one, two = train_steps(0, settings), train_steps(2, settings)
-    for name, values in one.items():
-        np.testing.assert_allclose(two[name], values, rtol=1e-10, atol=1e-12, err_msg=name)
+    assert_close(train_steps(2, settings), train_steps(0, settings))
+
+
+@pytest.mark.parametrize("optimizer", sorted(OPTIMIZERS))
+def test_ranks_of_several_machines_train_the_same(train_steps, optimizer):
+    settings = {"optimizer": optimizer, "l2": 1e-3, "clip": 0.5, "ema": 0.9}
+    assert_close(train_steps(2, settings, "--apart"), train_steps(0, settings))
 
 
 @pytest.mark.parametrize(
@@ -60,14 +74,14 @@ def test_two_ranks_train_what_one_process_trains(train_steps, optimizer):
         {"batch_size": 11, "batch_norm": True},
         {"class_weight": "balanced", "label_smoothing": 0.1, "clip": 0.5, "ema": 0.9},
         {"schedule": "plateau", "early_stopping": 500, "layer_norm": True},
+        {"optimizer": "adamw", "lr": 1e-3, "weight_decay": 0.1, "ema": 0.9, "l1": 1e-4},
+        {"max_norm": 1.0, "ema": 0.9},
     ],
     ids="-".join,
 )
 def test_three_ranks_agree_where_rows_do_not_divide(train_steps, settings):
     settings = {"optimizer": "momentum", "lr": 0.05, **settings}
-    one, three = train_steps(0, settings), train_steps(3, settings)
-    for name, values in one.items():
-        np.testing.assert_allclose(three[name], values, rtol=1e-10, atol=1e-12, err_msg=name)
+    assert_close(train_steps(3, settings), train_steps(0, settings))
 
 
 def test_the_same_number_of_ranks_gives_the_same_bits(train_steps):
@@ -247,3 +261,24 @@ def test_the_loss_on_many_blocks_of_images_is_that_of_one_process(
         code, out, err = run_ranks(ranks, *words, "--mpi")
         assert code == 0, err
         assert json.loads(out) == alone
+
+
+def test_ranks_of_one_machine_have_memory_in_common_and_leave_none(run_ranks):
+    before = set(os.listdir("/dev/shm"))
+    code, _, err = run_ranks(3, program=(str(STEPS_PROGRAM.with_name("share_memory.py")),))
+    assert code == 0, err
+    assert set(os.listdir("/dev/shm")) <= before
+
+
+@pytest.mark.parametrize("damage", ["nothing is there", "something else is there"])
+def test_what_is_not_the_memory_of_the_first_rank_is_not_taken_for_it(damage):
+    # As in a container apart or on another machine, where the first rank's place means nothing.
+    class Second(Alone):
+        def hand_out(self, value):
+            return place, b"token"
+
+    other = os.memfd_create("nnlab")
+    os.write(other, b"another token, zeros")
+    place = f"/proc/self/fd/{other if damage.startswith('something') else other + 100}"
+    assert common_memory(Second(rank=1, size=2), LARGE) is None
+    os.close(other)

@@ -1,13 +1,18 @@
 """Trains a few steps in float64 for the tests and saves what has come out; run by every rank.
 
-usage: train_steps.py OUT.npz STEPS SETTINGS(JSON) [--mpi]
+`--apart`: as if the ranks had no memory in common.
+
+usage: train_steps.py OUT.npz STEPS SETTINGS(JSON) [--mpi] [--apart]
 """
 
 import json
 import sys
+import traceback
+from typing import Any
 
 import numpy as np
 
+from nnlab.core import joint_update
 from nnlab.ranks import Alone, join_ranks
 from nnlab.training.assembly import divide, make_trainer
 from nnlab.training.images import ImageSet
@@ -26,7 +31,19 @@ def images(count: int) -> ImageSet:
 
 
 out, steps, text = sys.argv[1:4]
+if "--apart" in sys.argv:
+    joint_update.common_memory = lambda *_: None
 ranks = join_ranks() if "--mpi" in sys.argv else Alone()
+
+
+def end_all(*error: Any) -> None:
+    """Say what has happened, and leave no other rank waiting."""
+    traceback.print_exception(*error)
+    ranks.abort(1)
+
+
+if "--mpi" in sys.argv:
+    sys.excepthook = end_all
 settings = Settings.of(
     {
         "model": "mlp",
@@ -43,9 +60,21 @@ trainer, _ = make_trainer(settings, division, 4, ranks=ranks)
 for _ in trainer.run():
     if trainer.steps_done >= int(steps):
         break
+update = trainer.update
+with open("/proc/self/maps") as maps:
+    together = "memfd:nnlab" in maps.read()
+assert together == (ranks.size > 1 and settings.max_norm is None and "--apart" not in sys.argv)
 if ranks.speaks:
     np.savez(
         out,
+        **update.optimizer.state,
+        **({} if update.average is None else {"average": update.average}),
+        **{
+            name: np.array(values)
+            for name, values in trainer.watch.history.items()
+            if name.startswith(("gradient_norm", "update_ratio"))  # units are those of its rows
+        },
+        norm=trainer.step_history["gradient_norm"][: int(steps)],
         theta=trainer.network.theta,
         running=trainer.network.running,
         loss=trainer.step_history["loss"][: int(steps)],
