@@ -6,6 +6,10 @@
 # NNLAB_MPI is what srun needs for the site's MPI: pmix for Open MPI, pmi2 for MPICH;
 # `srun --mpi=list` shows what there is. nnlab refuses to train where the two do not fit.
 #
+# PyPI's MPICH 5.0.2 under pmi2 on several nodes: about one start in ten hangs ("value not properly
+# terminated" in the log), because it sends memory that it has not filled. Use the site's own MPI,
+# or take away the # before MALLOC_PERTURB_ below, which has glibc fill that memory.
+#
 #SBATCH --job-name=nnlab-mpi
 #SBATCH --ntasks=2
 #SBATCH --cpus-per-task=1
@@ -14,6 +18,7 @@
 #SBATCH --open-mode=append
 #SBATCH --signal=B:USR1@120
 
+# export MALLOC_PERTURB_=255
 export SRUN_CPUS_PER_TASK=$SLURM_CPUS_PER_TASK # which srun no longer takes from sbatch
 # Without --kill-on-bad-exit the other ranks would wait for one that was killed until the time limit.
 srun --mpi="${NNLAB_MPI:-pmix}" --kill-on-bad-exit nnlab train "$@" --mpi --resume &

@@ -3,7 +3,8 @@
 Every rank holds the whole network. Of each batch rank r takes rows r, r + R, ... and computes the
 gradient of the batch's loss as far as its rows decide it; one sum over all ranks (Allreduce) makes
 it the gradient of the whole batch on every rank, and all take the same step. What else has to be
-agreed on, whether somebody was told to stop and what the loss was, rides in the same sum.
+agreed on, whether somebody was told to stop and what the loss was, rides in the same sum. Ranks of
+one machine sum these alone and share the rest of the step (`nnlab.core.joint_update`).
 """
 
 from typing import Any
@@ -65,7 +66,7 @@ class Exchange:
         Args:
             loss: the mean over this rank's rows.
             correct: how many of them were classified right.
-            with_gradient: sum it, too.
+            with_gradient: sum it, too. Without, all ranks have computed theirs on return.
         """
         ranks, tail = self._ranks, self._tail
         if ranks.size == 1:
