@@ -5,7 +5,7 @@
 
 Two rules keep a training step free of allocations, and both are tested:
 
-- Nobody rebinds a view. Parameters and gradients are views into the network's flat vectors;
+- Nobody but the network rebinds a view. Parameters and gradients are views into its flat vectors;
   they are written with ``[...] =`` or ``out=``.
 - Every `backward` writes each of its gradients exactly once, so there is no zeroing step.
 """
