@@ -12,8 +12,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from nnlab.core.network import TAIL, Network
+from nnlab.core.joint_update import join_update
+from nnlab.core.network import TAIL
 from nnlab.core.normalization import BatchNorm
+from nnlab.core.update import Update
 from nnlab.ranks import Alone
 from nnlab.training.inference import Performance
 
@@ -27,7 +29,7 @@ class Exchange:
 
     Args:
         ranks: of the training.
-        network: whose gradient is summed.
+        update: what a step does with the gradient; its network moves where ranks share the step.
 
     Attributes:
         rows: of the batch that all ranks work on.
@@ -35,8 +37,10 @@ class Exchange:
         must_stop: whether any rank was, as all of them know since the last step.
     """
 
-    def __init__(self, ranks: Alone, network: Network) -> None:
-        self._ranks, self._network = ranks, network
+    def __init__(self, ranks: Alone, update: Update) -> None:
+        network = update.network
+        self._ranks, self._network, self._update = ranks, network, update
+        self._joint = join_update(ranks, update)
         self._tail = network.summed[len(network.grad) :]
         self.rows = 0
         self.stop = self.must_stop = False
@@ -60,13 +64,15 @@ class Exchange:
             dscores *= self._ranks.share(self.rows)
         return dscores
 
-    def sum(self, loss: float, correct: int, with_gradient: bool) -> tuple[float, int]:
+    def sum(self, loss: float, correct: int, is_watched: bool) -> tuple[float, int]:
         """Return the batch's loss and how many images were classified right.
+
+        The gradient is summed with them unless the update does that. All ranks have theirs then.
 
         Args:
             loss: the mean over this rank's rows.
             correct: how many of them were classified right.
-            with_gradient: sum it, too. Without, all ranks have computed theirs on return.
+            is_watched: somebody asks for the sum of the gradients.
         """
         ranks, tail = self._ranks, self._tail
         if ranks.size == 1:
@@ -75,9 +81,17 @@ class Exchange:
         tail[LOSS] = loss * ranks.share(self.rows)
         tail[CORRECT] = correct
         tail[STOP] = self.stop
-        ranks.add(self._network.summed if with_gradient else tail)
+        ranks.add(tail if self._joint and not is_watched else self._network.summed)
         self.must_stop = bool(tail[STOP] > 0)
         return float(tail[LOSS]), round(float(np.nan_to_num(tail[CORRECT]))) // doubled
+
+    def apply(self, learning_rate: float, is_watched: bool) -> float:
+        """Take the step whose losses `sum` has summed; see `Update.apply`."""
+        if self._joint is None:
+            return self._update.apply(learning_rate)
+        if is_watched:
+            self._ranks.wait()  # until all have seen the weights as they were
+        return self._joint.apply(learning_rate, summed=is_watched)
 
     def joined(self, part: Performance, mine: int, total: int) -> Performance:
         """Return the performance on all images from that on every rank's share of them.

@@ -19,7 +19,6 @@ from typing import Any, NoReturn
 import numpy as np
 from numpy.typing import NDArray
 
-from nnlab.core.joint_update import join_update
 from nnlab.core.losses import Loss, count_right
 from nnlab.core.network import Network
 from nnlab.core.plain import PlainNetwork, is_plain
@@ -154,8 +153,7 @@ class Trainer:
     together: int = 1
 
     def __post_init__(self) -> None:
-        self._joint = join_update(self.ranks, self.update)
-        self.exchange = Exchange(self.ranks, self.network)
+        self.exchange = Exchange(self.ranks, self.update)
         rows = max(self.batches.batch_size, BLOCK)
         self.network.reserve(rows)
         self.loss.allocate(rows, self.network.outputs, self.network.dtype)
@@ -289,12 +287,12 @@ class Trainer:
             # Nobody asks for the whole gradient.
             return loss, correct, self.update.descend(dscores, rate)
         network.backward(self.exchange.weighted(dscores))
-        loss, correct = self.exchange.sum(loss, correct, is_watched or self._joint is None)
+        loss, correct = self.exchange.sum(loss, correct, is_watched)
         if not is_watched or not isfinite(loss):
-            return loss, correct, self._apply(rate, is_watched)
+            return loss, correct, self.exchange.apply(rate, is_watched)
         gradients = self.watch.gradients()
         self.watch.before_update()
-        norm = self._apply(rate, is_watched)
+        norm = self.exchange.apply(rate, is_watched)
         if isfinite(norm):
             self._watched = gradients | self.watch.update()
             if is_sampled:
@@ -302,14 +300,6 @@ class Trainer:
             if done == 0:
                 self._judge_first_loss(scores, batch, loss)
         return loss, correct, norm
-
-    def _apply(self, rate: float, is_watched: bool) -> float:
-        """Update the weights, together with other ranks where these share the work."""
-        if self._joint is None:
-            return self.update.apply(rate)
-        if is_watched:
-            self.ranks.wait()  # until all have seen the weights as they were
-        return self._joint.apply(rate, summed=is_watched)
 
     def _judge_first_loss(self, scores: NDArray[Any], batch: Batch, found: float) -> None:
         equal, _ = self.loss(np.zeros_like(scores), batch.labels, batch.partners, batch.share)
