@@ -1,30 +1,27 @@
 """Compiled loops, where Numba is there: an addition to a NumPy path with the same answers."""
 
-import hashlib
 import os
 import sys
 from collections.abc import Callable
 from contextlib import suppress
 from functools import cache
 from importlib import import_module
-from pathlib import Path
 from types import ModuleType
 from typing import Any
+
+from nnlab.jit_cache import make_safe
 
 # Set to 0 to compute with NumPy alone.
 SWITCH = "NNLAB_COMPILED"
 # What Numba looks for to know whether compiled functions can multiply matrices.
 SCIPY_BLAS = "scipy.linalg.cython_blas"
-# Where compiled functions stand, and what they take over from other files: constants, other
-# compiled functions, code that is built by hand.
-SOURCES = ("*.py", "core/*.py", "neighbors/*.py")
 
 
 def compiled(function: Callable[..., Any], **options: Any) -> Any:
     """Compile a function with Numba, without the interpreter's lock.
 
     The machine code is cached on disk where Numba finds a folder that it may write, so that only
-    the first call on a machine compiles; after any change of `SOURCES`, too.
+    the first call on a machine compiles; after any change of what it was made from, too.
     """
     from numba import njit
 
@@ -32,11 +29,7 @@ def compiled(function: Callable[..., Any], **options: Any) -> Any:
     options = {"nogil": True, "error_model": "numpy", **options}
     try:
         dispatcher = njit(function, cache=True, **options)
-        # Numba takes what it finds there for valid as long as the function's own file is the same.
-        # Of a constant that has changed in another file it would know nothing, after an update of
-        # this package as well: it would write with one size into memory of another.
-        entry = dispatcher._cache._cache_file
-        entry._source_stamp = entry._source_stamp, _stamp()
+        make_safe(dispatcher)
     except (RuntimeError, AttributeError):  # no such folder, or another kind of cache
         return njit(function, **options)
     return dispatcher
@@ -58,16 +51,6 @@ def _spare_scipy() -> None:
             import_module("numba.np.arraymath")
     finally:
         del sys.modules[SCIPY_BLAS]
-
-
-@cache
-def _stamp() -> bytes:
-    """Return a digest of all files that compiled code depends on."""
-    here, digest = Path(__file__).parent, hashlib.sha256()
-    for pattern in SOURCES:
-        for path in sorted(here.glob(pattern)):
-            digest.update(path.read_bytes())
-    return digest.digest()
 
 
 @cache

@@ -29,8 +29,8 @@ MODULES = module_files()
 BASE = (
     "nnlab._version", "nnlab.errors", "nnlab.randomness", "nnlab.machine", "nnlab.atomic",
     "nnlab.claims", "nnlab.jobs", "nnlab.hdf5", "nnlab.stratify", "nnlab.metrics", "nnlab.jit",
-    "nnlab.team", "nnlab.mapping", "nnlab.predictions", "nnlab.significance", "nnlab.ranks",
-    "nnlab.texts", "nnlab.common_memory",
+    "nnlab.jit_cache", "nnlab.team", "nnlab.mapping", "nnlab.predictions", "nnlab.significance",
+    "nnlab.ranks", "nnlab.texts", "nnlab.common_memory",
 )  # fmt: skip
 ALLOWED = {
     **dict.fromkeys(BASE, BASE),
