@@ -1,4 +1,4 @@
-"""Plain networks, linear layers with ReLUs between them, whose steps are one compiled call.
+"""Plain networks, linear layers with ReLUs between them: steps and scores in one compiled call.
 
 A softmax or hinge classifier and an MLP without further layers are plain. All others, and whatever
 wants to look at the passes of a step, go from layer to layer (`nnlab.core.network`).
@@ -53,19 +53,16 @@ class PlainNetwork:
 
     def __init__(self, update: Update, loss: Loss, batch: int) -> None:
         network = update.network
-        layers = network.layers[::2]
-        size, classes = batch * sum(layer.outputs for layer in layers), network.outputs
         compiled = kernels("nnlab.core.plain_kernels")
         assert compiled is not None
+        *layers, outputs = _layout(network, batch)
         self._update = update
         self._layout = (
-            np.array([network.inputs, *(layer.outputs for layer in layers)]),
-            np.array([layer.places["W"].start for layer in layers]),
-            np.array([layer.places["b"].start for layer in layers]),
-            np.empty(size, network.dtype),
-            np.empty(size, network.dtype),
+            *layers,
+            outputs,
+            np.empty_like(outputs),
             compiled.LOSSES.index(loss.kind),
-            np.array(loss.numbers(classes), network.dtype),
+            np.array(loss.numbers(network.outputs), network.dtype),
         )
         self._losses = np.empty(batch, network.dtype)
 
@@ -102,14 +99,64 @@ class PlainNetwork:
         return self._update.descend_plain(before, learning_rates)
 
 
+class PlainScores:
+    """The scores of a plain network, for many images in one call; with work arrays of its own.
+
+    Args:
+        network: `has_plain_layers` holds for it.
+        rows: images that pass through its layers together.
+    """
+
+    def __init__(self, network: Network, rows: int) -> None:
+        self._network = network
+        self._x = np.empty((rows, network.inputs), network.dtype)
+        self._layout = _layout(network, rows)
+
+    def write(
+        self, pixels: Array, places: Array, scale: Array, shift: Array, scores: Array
+    ) -> None:
+        """Write scores, while the calling thread is at work with compiled products.
+
+        Args:
+            pixels: (M, D) uint8, contiguous.
+            places: (N,) of the images among them.
+            scale: (D,) the factors of their standardization.
+            shift: (D,) what it adds.
+            scores: (N, C).
+        """
+        workers, theta = current(), self._network.theta
+        workers.plain.write_scores(
+            *workers.how(theta), pixels, places, scale, shift, self._x, *self._layout, theta, scores
+        )
+
+
+def has_plain_layers(network: Network) -> bool:
+    """Whether that network is plain, and what computes it is there."""
+    kinds = [type(layer) for layer in network.layers]
+    return (
+        kernels("nnlab.core.plain_kernels") is not None
+        and kinds == [Linear, *[ReLU, Linear] * (len(kinds) // 2)]
+    )  # fmt: skip
+
+
 def is_plain(network: Network, loss: Loss, update: Update) -> bool:
     """Whether that network's step, with this loss and update, is there as one compiled call."""
     compiled = kernels("nnlab.core.plain_kernels")
-    kinds = [type(layer) for layer in network.layers]
     return (
         compiled is not None
         and update.at_once
         and loss.kind in compiled.LOSSES
         and loss.class_weights is None
-        and kinds == [Linear, *[ReLU, Linear] * (len(kinds) // 2)]
+        and has_plain_layers(network)
+    )
+
+
+def _layout(network: Network, rows: int) -> tuple[Array, Array, Array, Array]:
+    """Return what compiled code wants of a network: widths, places of W and b, room for outputs."""
+    layers = network.layers[::2]
+    return (
+        np.array([network.inputs, *(layer.outputs for layer in layers)]),
+        np.array([layer.places["W"].start for layer in layers]),
+        np.array([layer.places["b"].start for layer in layers]),
+        np.empty(rows * sum(layer.outputs for layer in layers), network.dtype),
     )

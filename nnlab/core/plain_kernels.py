@@ -27,6 +27,23 @@ def _matrix(flat: Array, begin: int, rows: int, columns: int) -> Array:
 
 
 @compiled
+def _pass_forward(
+    team: int, parts: int, scratch: Array, x: Array, widths: Array, weights: Array, biases: Array,
+    outputs: Array, theta: Array,
+) -> Array:  # fmt: skip
+    """Write what every layer returns, one behind the other; return what the last one does."""
+    rows, layers = len(x), len(weights)
+    below, begin = x, 0
+    for i in range(layers):
+        inputs, units = widths[i], widths[i + 1]
+        y = _matrix(outputs, begin, rows, units)
+        w, b = _matrix(theta, weights[i], inputs, units), theta[biases[i] : biases[i] + units]
+        forward(team, parts, scratch, below, w, b, y, i < layers - 1)
+        below, begin = y, begin + rows * units
+    return below
+
+
+@compiled
 def _take_step(
     team: int, scratch: Array, x: Array, labels: Array, widths: Array, weights: Array,
     biases: Array, outputs: Array, gradients: Array, loss: int, options: Array, losses: Array,
@@ -51,16 +68,9 @@ def _take_step(
         The mean loss and how many images were classified right.
     """
     rows, layers, parts = len(x), len(weights), squares.size
-    below, begin = x, 0
-    for i in range(layers):
-        inputs, units = widths[i], widths[i + 1]
-        y = _matrix(outputs, begin, rows, units)
-        w, b = _matrix(theta, weights[i], inputs, units), theta[biases[i] : biases[i] + units]
-        forward(team, parts, scratch, below, w, b, y, i < layers - 1)
-        below, begin = y, begin + rows * units
-
-    begin -= rows * widths[layers]
-    scores, dy = below, _matrix(gradients, begin, rows, widths[layers])
+    scores = _pass_forward(team, parts, scratch, x, widths, weights, biases, outputs, theta)
+    begin = rows * widths[1:layers].sum()
+    dy = _matrix(gradients, begin, rows, widths[layers])
     if loss == 0:
         softmax(scores, labels, options[0], options[1], losses, dy)
     else:
@@ -132,3 +142,25 @@ def take_steps(
         if not (np.isfinite(found[i, 0]) and np.isfinite(found[i, 2])):
             return i + 1
     return len(found)
+
+
+@compiled
+def write_scores(
+    team: int, parts: int, scratch: Array, pixels: Array, places: Array, scale: Array,
+    shift: Array, x: Array, widths: Array, weights: Array, biases: Array, outputs: Array,
+    theta: Array, scores: Array,
+) -> None:  # fmt: skip
+    """Write the scores of many images, `len(x)` at a time.
+
+    Args, besides those of `take_steps`:
+        places: (N,) of the images.
+        scores: (N, C).
+    """
+    rows = len(x)
+    for begin in range(0, len(places), rows):
+        end = min(begin + rows, len(places))
+        few = x[: end - begin]
+        gather(team, parts, pixels, places[begin:end], scale, shift, few)
+        scores[begin:end] = _pass_forward(
+            team, parts, scratch, few, widths, weights, biases, outputs, theta
+        )

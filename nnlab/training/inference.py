@@ -9,12 +9,15 @@ from numpy.typing import NDArray
 
 from nnlab.core.losses import Loss, count_right
 from nnlab.core.network import Network
+from nnlab.core.plain import PlainScores, has_plain_layers
 from nnlab.core.workers import at_work
 from nnlab.training.images import ImageSet
 from nnlab.training.standardization import Applier
 
 # Enough rows for the matrix products to run at full speed, few enough to stay in the cache.
 BLOCK = 512
+# So many blocks are scored in one call where that can be: then calls cost nothing.
+SEVERAL = 8
 
 
 @dataclass(frozen=True)
@@ -29,6 +32,20 @@ def score_blocks(
     network: Network, applier: Applier, images: ImageSet, block: int = BLOCK
 ) -> Iterator[tuple[NDArray[Any], NDArray[np.int64]]]:
     """Yield scores (n, C), a work array, and labels (n,) for all images in order."""
+    factors = applier.factors
+    with at_work() as workers:
+        is_plain = factors is not None and workers.plain is not None and has_plain_layers(network)
+    if is_plain and factors is not None:
+        scorer = PlainScores(network, min(block, max(1, len(images))))
+        room = np.empty((min(SEVERAL * block, len(images)), network.outputs), network.dtype)
+        for begin in range(0, len(images), SEVERAL * block):
+            rows = images.rows[begin : begin + SEVERAL * block]
+            found, labels = room[: len(rows)], images.labels[rows]
+            with at_work():
+                scorer.write(images.flat, rows, *factors, found)
+            for start in range(0, len(rows), block):
+                yield found[start : start + block], labels[start : start + block]
+        return
     x = np.empty((min(block, max(1, len(images))), network.inputs), network.dtype)
     for pixels, labels in images.blocks(block):
         with at_work():

@@ -7,7 +7,7 @@ from nnlab.core.losses import count_right, loss_from_spec
 from nnlab.core.network import Network
 from nnlab.core.optimizers import OPTIMIZERS
 from nnlab.core.penalties import Penalty
-from nnlab.core.plain import Gathered, PlainNetwork, is_plain
+from nnlab.core.plain import Gathered, PlainNetwork, PlainScores, is_plain
 from nnlab.core.update import Update
 from nnlab.core.workers import at_work
 
@@ -158,3 +158,21 @@ def test_what_is_not_a_number_shows_in_loss_and_norm(kind):
     assert np.isnan(loss)
     if kind == "softmax":  # no slope of a hinge is anything but a whole number
         assert np.isnan(norm)
+
+
+@pytest.mark.parametrize("layers", PLAIN.values(), ids=PLAIN)
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("count", [1, 128, 700])
+def test_scores_of_many_images_are_those_of_a_forward_pass(layers, dtype, count, threads):
+    network = Network.from_spec({"inputs": INPUTS, "layers": layers}, seed=1, dtype=dtype)
+    rng = np.random.default_rng(4)
+    pixels = rng.integers(0, 256, (count, INPUTS), dtype=np.uint8)
+    pixels.flags.writeable = False  # like those of a mapped file
+    scale, shift = rng.random((2, INPUTS)).astype(dtype) / 100
+    places = rng.permutation(count)
+    found = np.empty((count, network.outputs), dtype)
+    with at_work() as workers:
+        assert workers.threads == threads
+        PlainScores(network, 128).write(pixels, places, scale, shift, found)
+        wanted = network.forward(pixels[places] * scale + shift)
+        np.testing.assert_array_equal(found, wanted)

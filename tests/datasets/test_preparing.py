@@ -204,10 +204,10 @@ def test_options_that_do_not_belong_are_refused(pictures, tmp_path):
 
 
 def test_a_known_name_needs_its_files(tmp_path, monkeypatch):
-    with pytest.raises(InputError, match=f"run nnlab download mnist --root {tmp_path} first"):
+    with pytest.raises(InputError, match=f"run: nnlab download mnist --root {tmp_path};"):
         preprocess("mnist", tmp_path / "x.h5", root=tmp_path)
     monkeypatch.setenv("NNLAB_DATA", str(tmp_path))
-    with pytest.raises(InputError, match="run nnlab download mnist first"):
+    with pytest.raises(InputError, match="run: nnlab download mnist"):
         preprocess("mnist", tmp_path / "x.h5")
     with pytest.raises(SourceError, match="which mnist needs"):
         preprocess("mnist", tmp_path / "x.h5", files_from=str(tmp_path))
