@@ -78,7 +78,7 @@ def rehearse_unseen(settings: Settings) -> None:
     images.flags.writeable = False  # as images are that are mapped from a file
     few = ImageSet.of(images, labels)
     fitted = Standardization.fit(settings.standardize, few.images, few.rows)
-    rehearse(settings, Division(few, few, ""), CLASSES, fitted)
+    rehearse(settings, Division(few, few, ""), CLASSES, fitted, Alone())
 
 
 def _first(images: ImageSet) -> ImageSet:
