@@ -88,9 +88,9 @@ def first_weights(row: Row) -> list[tuple[Any, Any]]:
 def nnlab(row: Row, images: Any, labels: Any, threads: int) -> Run:  # noqa: ARG001
     from nnlab.cli.progress import Progress
     from nnlab.training.assembly import Division, make_trainer
+    from nnlab.training.events import EpochDone
     from nnlab.training.images import ImageSet
     from nnlab.training.settings import Settings
-    from nnlab.training.trainer import EpochDone
 
     settings = Settings(
         model="mlp" if row.hidden else "softmax",

@@ -230,8 +230,8 @@ def _show(
 ) -> dict[str, Any]:
     from nnlab.cli.progress import Progress
     from nnlab.training.durations import format_duration
+    from nnlab.training.events import EpochDone, StepDone
     from nnlab.training.session import CheckpointWarning, Finished, Started
-    from nnlab.training.trainer import EpochDone, StepDone
 
     progress = Progress()
     record: dict[str, Any] = {}

@@ -12,11 +12,12 @@ from nnlab.errors import InputError
 from nnlab.metrics import Metrics
 from nnlab.runs import Run, open_run
 from nnlab.training.assembly import divide, make_trainer
+from nnlab.training.events import EpochDone
 from nnlab.training.images import ImageSet
 from nnlab.training.runstate import store, store_model
 from nnlab.training.settings import Settings
 from nnlab.training.trained import TrainedNetwork
-from nnlab.training.trainer import TOGETHER, EpochDone
+from nnlab.training.trainer import TOGETHER
 
 
 class Classifier:

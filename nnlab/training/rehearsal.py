@@ -13,10 +13,10 @@ from nnlab.core.workers import current
 from nnlab.errors import DivergedError
 from nnlab.ranks import Alone
 from nnlab.training.assembly import Division, make_trainer
+from nnlab.training.events import EpochDone
 from nnlab.training.images import ImageSet
 from nnlab.training.settings import Settings, parse_hidden
 from nnlab.training.standardization import Standardization
-from nnlab.training.trainer import EpochDone
 
 # What is compiled depends on the types of arrays and not on their sizes.
 ROWS = 32

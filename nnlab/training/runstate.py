@@ -19,8 +19,9 @@ from numpy.typing import NDArray
 from nnlab.core.network import Network
 from nnlab.errors import FileFormatError
 from nnlab.runs import Run
+from nnlab.training.events import Counters
 from nnlab.training.standardization import STANDARDIZATIONS, Standardization
-from nnlab.training.trainer import Counters, Trainer
+from nnlab.training.trainer import Trainer
 
 
 def store(trainer: Trainer, run: Run) -> None:

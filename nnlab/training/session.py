@@ -19,6 +19,7 @@ from nnlab.errors import DivergedError, InterruptedRunError
 from nnlab.ranks import Alone
 from nnlab.runs import Run
 from nnlab.training.assembly import Division, divide, make_trainer
+from nnlab.training.events import EpochDone, StepDone
 from nnlab.training.images import ImageSet
 from nnlab.training.keeping import Keeper
 from nnlab.training.pace import Pace
@@ -27,7 +28,7 @@ from nnlab.training.resuming import changes, check_same_run, open_earlier
 from nnlab.training.runstate import load_standardization, restore, store_model
 from nnlab.training.settings import Settings
 from nnlab.training.shuffling import choose_shuffle
-from nnlab.training.trainer import EpochDone, StepDone, Trainer
+from nnlab.training.trainer import Trainer
 
 
 @dataclass(frozen=True)

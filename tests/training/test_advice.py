@@ -7,9 +7,9 @@ from nnlab.core.losses import Hinge, SoftmaxCrossEntropy, SquaredHinge
 from nnlab.runs import Run, open_run
 from nnlab.training import advice
 from nnlab.training.assembly import divide, make_trainer
+from nnlab.training.events import EpochDone
 from nnlab.training.runstate import restore, store
 from nnlab.training.settings import Settings
-from nnlab.training.trainer import EpochDone
 
 DEEP = {"model": "mlp", "hidden": "50,50,50,50,50,50"}
 

@@ -7,10 +7,11 @@ import pytest
 
 from nnlab.errors import DivergedError, InputError
 from nnlab.training.assembly import divide, make_trainer
+from nnlab.training.events import EpochDone, StepDone
 from nnlab.training.images import ImageSet
 from nnlab.training.inference import performance
 from nnlab.training.settings import Settings
-from nnlab.training.trainer import TOGETHER, EpochDone, StepDone
+from nnlab.training.trainer import TOGETHER
 
 
 def trainer_of(train, validation=None, **settings):

@@ -7,9 +7,9 @@ from nnlab.core.activations import ACTIVATIONS
 from nnlab.core.network import Network
 from nnlab.runs import Run, open_run
 from nnlab.training.assembly import divide, make_trainer
+from nnlab.training.events import StepDone
 from nnlab.training.runstate import restore, store
 from nnlab.training.settings import Settings
-from nnlab.training.trainer import StepDone
 from nnlab.training.watch import Watch, next_sample
 
 
