@@ -266,17 +266,20 @@ class SharedSource:
         """Report an epoch of a trial's first run; return whether to give the trial up."""
         if self.study.pruner == "none" or held.task.seed != self.study.seeds[0]:
             return False
+        from optuna.exceptions import UpdateFinishedTrialError
         from optuna.trial import Trial
 
         stored = self.trials.stored()[held.task.trial]
         value, epoch = record.get(self.study.metric), int(record["epoch"])
         if value is None or stored.state.name != "RUNNING":
             return False
-        with _storage_of(self.study):
+        # A run may have ended before its last epochs are heard of, and any worker tells the end.
+        with _storage_of(self.study), suppress(UpdateFinishedTrialError):
             trial = Trial(self._optuna, stored._trial_id)
             if epoch not in stored.intermediate_values:  # a resumed run repeats some
                 trial.report(float(value), epoch)
             return bool(trial.should_prune()) and epoch < int(record["epochs"])
+        return False
 
     def ended(self, held: Held, standing: Standing) -> None:
         """Let go of a run; with the last one of a trial, tell how the trial ended."""

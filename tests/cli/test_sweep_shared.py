@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 from contextlib import suppress
+from copy import copy
 from pathlib import Path
 
 import pytest
@@ -108,6 +109,22 @@ def test_a_trial_is_asked_for_once_and_no_more_than_there_should_be(study, tmp_p
     assert (again.task.trial, again.task.point) == (1, held[1].task.point)
     for item in (held[0], held[2], again):
         item.claim.release()
+
+
+def test_an_epoch_heard_of_after_another_worker_told_the_end_changes_nothing(
+    study, tmp_path, monkeypatch
+):
+    path = study(head='pruner = "median"')
+    data = DataSource(tmp_path / "none.h5", "abc")
+    source, other = (open_source(read_study(path), data) for _ in range(2))
+    held = source.take()
+    before = [copy(trial) for trial in source.trials.stored()]
+    other.trials.optuna_study.tell(held.task.trial, 0.5)
+    # The holder has looked just before.
+    monkeypatch.setattr(source.trials, "stored", lambda: before)
+    record = {"epoch": 1, "epochs": 2, "val_accuracy": 0.25}
+    assert not source.heard(held, record)
+    held.claim.release()
 
 
 def test_a_name_that_the_storage_has_for_another_study_is_refused(study, tmp_path):
