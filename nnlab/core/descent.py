@@ -9,7 +9,18 @@ from the other's cache. What becomes of the weights is what `products.weight_gra
 
 from typing import Any
 
-from nnlab.core.products import BLOCK, COLUMNS, SCRATCH, VECTOR, cut, multiply
+from nnlab.core.products import (
+    BLOCK,
+    COLUMNS,
+    PANELS,
+    PLAIN,
+    RESULTS,
+    SCRATCH,
+    VECTOR,
+    copy_panels,
+    cut,
+    multiply,
+)
 from nnlab.core.tiles import ROWS
 from nnlab.core.update_kernels import STRETCH, take
 from nnlab.jit import compiled
@@ -17,12 +28,15 @@ from nnlab.team import shared
 
 Array = Any
 
+# Where a part has so many rows of weights, dy is copied once for all blocks of them.
+MANY = 4 * BLOCK
+
 
 @compiled
 def _descend_part(
-    part: int, parts: int, scratch: Array, x: Array, dy: Array, weights: int, bias: int, rule: int,
-    theta: Array, state: Array, numbers: Array, l2: Any, l1: Any, shrink: Any, average: Array,
-    share: Any, squares: Array,
+    part: int, parts: int, scratch: Array, x: Array, dy: Array, panels: int, weights: int,
+    bias: int, rule: int, theta: Array, state: Array, numbers: Array, l2: Any, l1: Any,
+    shrink: Any, average: Array, share: Any, squares: Array,
 ) -> None:  # fmt: skip
     inputs, columns, size, one = x.shape[1], dy.shape[1], theta.itemsize, theta.dtype.type(1)
     space, block = scratch[part], scratch[part, SCRATCH:]
@@ -30,22 +44,29 @@ def _descend_part(
     total = 0.0
     for j in range(0, columns, COLUMNS):
         width = min(COLUMNS, columns - j)
-        for i in range(top, bottom, BLOCK):
-            rows = min(BLOCK, bottom - i)
+        # Whole rows, as far as they go: the memory is quick where addresses follow one another.
+        most = min(BLOCK, RESULTS // width // ROWS * ROWS)
+        # As long as one another: for a few rows left over, all panels would be read again.
+        blocks = max(1, -(-(bottom - top) // most))
+        step = max(ROWS, -(-(bottom - top) // (blocks * ROWS)) * ROWS)
+        for i in range(top, bottom, step):
+            rows = min(step, bottom - i)
             multiply(
                 one, size, rows, width, len(x), x.ctypes.data + i * size, inputs, True,
-                dy.ctypes.data + j * size, columns, False, 0, block.ctypes.data, width, 0,
-                space.ctypes.data,
+                panels + j * len(x) * size if panels else dy.ctypes.data + j * size, columns,
+                PANELS if panels else PLAIN, 0, block.ctypes.data, width, 0, space.ctypes.data,
             )  # fmt: skip
             # Rows that follow one another in theta are taken together.
-            together = STRETCH // width if width == columns else 1
-            for k in range(0, rows, together):
-                begin = weights + (i + k) * columns + j
-                length = min(together, rows - k) * width
-                total += take(
-                    rule, theta[begin : begin + length], block[k * width : k * width + length],
-                    state, begin, numbers, l2, l1, shrink, one, average, share,
-                )  # fmt: skip
+            length = rows * width if width == columns else width
+            for k in range(0, rows * width, length):
+                begin = weights + i * columns + j + k // width * columns
+                for first in range(0, length, STRETCH):
+                    count = min(STRETCH, length - first)
+                    total += take(
+                        rule, theta[begin + first : begin + first + count],
+                        block[k + first : k + first + count], state, begin + first, numbers, l2,
+                        l1, shrink, one, average, share,
+                    )  # fmt: skip
     left, right = cut(columns, part, parts, VECTOR), cut(columns, part + 1, parts, VECTOR)
     for j in range(left, right, COLUMNS):
         width = min(COLUMNS, right - j)
@@ -74,13 +95,18 @@ def descend(
     """Take a linear layer's step.
 
     Args, besides those of `update_kernels.update`:
-        scratch: from `products.scratch`, for as many parts as `squares` has.
+        scratch: from `products.scratch`, for as many parts as `squares` has, with room for dy in
+            panels.
         x: (N, D) what the layer was given.
         dy: (N, K) the gradient by what it returned.
         weights: where its W (D, K), penalized, begins in theta.
         bias: where its b (K,), not penalized, begins.
     """
-    _descend_parts(team, squares.size, (
-        scratch, x, dy, weights, bias, rule, theta, state, numbers, l2, l1, shrink, average, share,
-        squares,
+    parts = squares.size
+    panels = 0
+    if x.shape[1] > MANY * parts:
+        panels = copy_panels(team, parts, scratch, dy)
+    _descend_parts(team, parts, (
+        scratch, x, dy, panels, weights, bias, rule, theta, state, numbers, l2, l1, shrink, average,
+        share, squares,
     ))  # fmt: skip

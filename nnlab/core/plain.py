@@ -17,6 +17,12 @@ from nnlab.core.update import Update
 from nnlab.core.workers import current
 from nnlab.jit import kernels
 
+# Images that pass through the layers together while they are scored: as long as the first layer's
+# weights lie in the second-level cache, so few that they do, too; else enough to be worth reading
+# the weights.
+FEW, MANY = 64, 256
+LITTLE = 1 << 17  # weights
+
 
 @dataclass(frozen=True)
 class Gathered:
@@ -57,6 +63,7 @@ class PlainNetwork:
         assert compiled is not None
         *layers, outputs = _layout(network, batch)
         self._update = update
+        self._panels = batch, max(layer.outputs for layer in network.layers[::2])
         self._layout = (
             *layers,
             outputs,
@@ -96,7 +103,7 @@ class PlainNetwork:
             *self._layout,
             self._losses[: len(images.x)],
         )
-        return self._update.descend_plain(before, learning_rates)
+        return self._update.descend_plain(before, self._panels, learning_rates)
 
 
 class PlainScores:
@@ -104,18 +111,24 @@ class PlainScores:
 
     Args:
         network: `has_plain_layers` holds for it.
-        rows: images that pass through its layers together.
+        images: how many it will score at a time at most.
+
+    It is made and used while the calling thread is at work with compiled products.
     """
 
-    def __init__(self, network: Network, rows: int) -> None:
+    def __init__(self, network: Network, images: int) -> None:
         self._network = network
-        self._x = np.empty((rows, network.inputs), network.dtype)
-        self._layout = _layout(network, rows)
+        parts, first = current().threads, network.layers[0].places["W"]
+        together = FEW if first.stop - first.start <= LITTLE else MANY
+        rows = min(-(-images // parts), together)
+        self._x = np.empty((parts, rows, network.inputs), network.dtype)
+        *self._layout, outputs = _layout(network, parts * rows)
+        self._outputs = outputs.reshape(parts, -1)
 
     def write(
         self, pixels: Array, places: Array, scale: Array, shift: Array, scores: Array
     ) -> None:
-        """Write scores, while the calling thread is at work with compiled products.
+        """Write scores.
 
         Args:
             pixels: (M, D) uint8, contiguous.
@@ -126,8 +139,9 @@ class PlainScores:
         """
         workers, theta = current(), self._network.theta
         workers.plain.write_scores(
-            *workers.how(theta), pixels, places, scale, shift, self._x, *self._layout, theta, scores
-        )
+            *workers.how(theta), pixels, places, scale, shift, self._x, *self._layout,
+            self._outputs, theta, scores,
+        )  # fmt: skip
 
 
 def has_plain_layers(network: Network) -> bool:

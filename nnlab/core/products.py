@@ -5,17 +5,18 @@
                      db = sum of dy     by columns
     input_gradient   dx = dy W^T        by rows or columns of dx
 
-A product goes through one panel of B after another, as wide as a tile and so deep that it stays in
-the first-level cache while all rows of A pass by:
+A product goes through one panel of B after another, as wide as a tile, which stays in the cache
+while the rows of A pass by:
 
     for a stretch of the inner dimension:      `DEPTH` long
-        for a panel of op(B):                  copied into the order in which tiles read it
+        for a panel of op(B):                  in the order in which tiles read it
             for a tile of rows of op(A):       out += A B, in registers (`nnlab.core.tiles`)
 
-A is read where it lies, unless it is transposed: then blocks of it are copied as well. Every number
-of a result is one sum in the order of the inner dimension, so its bits depend neither on how many
-parts there are nor on what stands beside it. All arrays are of one type, contiguous. A ReLU behind
-or before the layer is computed on the sums before they leave the registers.
+A is read where it lies. The first tile of a panel reads B where it lies, too, and copies it for the
+others; a transposed B is copied beforehand, and so is one that will be multiplied many times. Every
+number of a result is one sum in the order of the inner dimension, so its bits depend neither on how
+many parts there are nor on what stands beside it. All arrays are of one type, contiguous. A ReLU
+behind or before the layer is computed on the sums before they leave the registers.
 """
 
 from typing import Any
@@ -23,16 +24,14 @@ from typing import Any
 import numpy as np
 
 from nnlab.core.kernels import prefetch
+from nnlab.core.memory import zeros
 from nnlab.core.tiles import (
     LINE,
     ROWS,
     VECTOR_BYTES,
     WIDEST,
-    copy_rows,
     copy_vector,
-    tile_1,
-    tile_2,
-    tile_3,
+    tile,
     transpose,
 )
 from nnlab.jit import compiled
@@ -40,110 +39,102 @@ from nnlab.team import shared
 
 Array = Any
 
-# As deep as a panel may be to stay in a first-level cache of 48 kB; whole vectors of any type.
-DEPTH = 192
-# Rows of a transposed A that are copied at a time: with a panel they fit the second-level cache.
-BLOCK = 24 * ROWS
-# Rows of it that are asked for before they are copied.
-ROWS_AHEAD = 8
+# As deep as a panel is: whole vectors of any type. It lies in the second-level cache, from which
+# tiles are fed as fast as they compute, and the deeper it is, the fewer times sums go to memory.
+DEPTH = 384
 # Columns are cut where a vector begins, whatever its numbers' type.
 VECTOR = VECTOR_BYTES // 4
 # With fewer columns in a part, its tiles would be narrow ones.
 LEAST = 4 * VECTOR
-# What a part needs in float32, and at most: a panel, a block, and zeros to begin sums with.
-PANEL, PACKED, ZEROS = DEPTH * WIDEST * VECTOR, DEPTH * BLOCK, WIDEST * VECTOR
-SCRATCH = PANEL + PACKED + ZEROS
-# And behind it a block of results that go no further (`nnlab.core.descent`), so many columns wide.
-COLUMNS = 32 * VECTOR
-RESULTS = BLOCK * COLUMNS
+# What a part needs in float32, and at most: a panel, and zeros to begin sums with.
+PANEL, ZEROS = DEPTH * WIDEST * VECTOR, WIDEST * VECTOR
+SCRATCH = PANEL + ZEROS
+# And behind it a block of results that go no further (`nnlab.core.descent`): so many rows at most,
+# and so many columns, which are whole panels of any type.
+BLOCK, COLUMNS = 16 * ROWS, 12 * 1024
+RESULTS = ROWS * COLUMNS
+# How B is given: as it lies, transposed, or in panels already.
+PLAIN, TRANSPOSED, PANELS = range(3)
 
 
-def scratch(parts: int, dtype: np.dtype[Any]) -> Array:
-    """Return work space (parts, S) for the parts of a product, where vectors begin."""
+def scratch(parts: int, dtype: np.dtype[Any], room: int = 0) -> Array:
+    """Return work space (R, S): a row for each part of a product, and the others for all.
+
+    Args:
+        parts: how many.
+        dtype: of the numbers.
+        room: how many numbers the others hold at least.
+    """
     size = SCRATCH + RESULTS
-    memory = np.zeros(parts * size + LINE, dtype)
+    rows = parts - -room // size
+    memory = zeros(rows * size + LINE, dtype)
     first = -memory.ctypes.data % LINE // memory.itemsize
-    return memory[first : first + parts * size].reshape(parts, size)
+    return memory[first : first + rows * size].reshape(rows, size)
+
+
+def room_for_panels(rows: int, columns: int) -> int:
+    """Return how many numbers a matrix in panels takes."""
+    return rows * (-(-columns // VECTOR) * VECTOR)
+
+
+def room_in(scratch: Array, parts: int) -> int:
+    """Return how many numbers a scratch holds besides what its parts need."""
+    return (len(scratch) - parts) * scratch.shape[1]
 
 
 @compiled
-def _copy_panel(
-    one: Any,
-    size: int,
-    b: int,
-    step: int,
-    transposed: bool,
-    depth: int,
-    columns: int,
-    vectors: int,
-    out: int,
+def _vectors(columns: int, lanes: int) -> int:
+    """Return how many vectors wide the next panel is, where there are so many columns left."""
+    # Four vectors are two tiles of two, which is quicker than three and one.
+    remaining = -(-columns // lanes)
+    return 2 if remaining == 4 else min(WIDEST, remaining)
+
+
+@compiled
+def _copy_panels_part(part: int, parts: int, b: Array, out: int) -> None:
+    """Copy B to panels at an address, one behind the other, each with all rows."""
+    one, size, columns = b.dtype.type(1), b.itemsize, b.shape[1]
+    lanes = VECTOR_BYTES // size
+    left = number = 0
+    while left < columns:
+        vectors = _vectors(columns - left, lanes)
+        if number % parts == part:
+            for k in range(len(b)):
+                at = b.ctypes.data + (k * columns + left) * size
+                for v in range(vectors):
+                    copy_vector(one, columns - left - v * lanes, at + v * VECTOR_BYTES, out)
+                    out += VECTOR_BYTES
+        else:
+            out += len(b) * vectors * VECTOR_BYTES
+        left += vectors * lanes
+        number += 1
+
+
+_copy_panels_parts = shared(_copy_panels_part)
+
+
+@compiled
+def copy_panels(team: int, parts: int, scratch: Array, b: Array) -> int:
+    """Copy B to panels behind the scratch of the parts; return their address."""
+    out = scratch.ctypes.data + parts * scratch.shape[1] * scratch.itemsize
+    _copy_panels_parts(team, parts, (b, out))
+    return out
+
+
+@compiled
+def _transpose_panel(
+    one: Any, size: int, b: int, step: int, depth: int, columns: int, vectors: int, out: int
 ) -> None:
-    """Copy `depth` rows and `columns` columns of op(B) at an address to rows of whole vectors."""
+    """Copy `columns` rows of B at an address, `depth` long, to columns of rows of whole vectors."""
     lanes = VECTOR_BYTES // size
     width = vectors * lanes
-    if transposed:
-        # What is written behind the last row lies in the panel, whose depth is whole vectors.
-        for j in range(0, columns, lanes):
-            for k in range(0, depth, lanes):
-                transpose(
-                    one, min(lanes, columns - j) - 1, depth - k,
-                    b + (j * step + k) * size, step, out + (k * width + j) * size, width,
-                )  # fmt: skip
-    else:
-        for k in range(depth):
-            for v in range(vectors):
-                copy_vector(
-                    one, columns - v * lanes, b + k * step * size + v * VECTOR_BYTES,
-                    out + (k * vectors + v) * VECTOR_BYTES,
-                )  # fmt: skip
-
-
-@compiled
-def _copy_block(one: Any, size: int, a: int, step: int, depth: int, columns: int, out: int) -> None:
-    """Copy `depth` rows and `columns` columns of A at an address, tile after tile."""
-    # Two tiles at a time use up a cache line; the next ones may lie in as many pages of memory.
-    for i in range(0, columns, 2 * ROWS):
-        for k in range(depth):
-            at = a + (k * step + i) * size
-            if k + ROWS_AHEAD < depth:
-                prefetch(at + ROWS_AHEAD * step * size)
-            copy_rows(one, columns - i, at, out + (i * depth + k * ROWS) * size)
-            if columns - i > ROWS:
-                copy_rows(
-                    one, columns - i - ROWS, at + ROWS * size,
-                    out + ((i + ROWS) * depth + k * ROWS) * size,
-                )  # fmt: skip
-
-
-@compiled
-def _tile(
-    vectors: int,
-    one: Any,
-    depth: int,
-    last: int,
-    columns: int,
-    a: int,
-    a_row: int,
-    a_column: int,
-    b: int,
-    start: int,
-    start_row: int,
-    out: int,
-    out_row: int,
-    gate: int,
-) -> None:
-    if vectors == 3:
-        tile_3(
-            one, depth, last, columns, a, a_row, a_column, b, start, start_row, out, out_row, gate
-        )  # fmt: skip
-    elif vectors == 2:
-        tile_2(
-            one, depth, last, columns, a, a_row, a_column, b, start, start_row, out, out_row, gate
-        )  # fmt: skip
-    else:
-        tile_1(
-            one, depth, last, columns, a, a_row, a_column, b, start, start_row, out, out_row, gate
-        )  # fmt: skip
+    # What is written behind the last row lies in the panel, whose depth is whole vectors.
+    for j in range(0, columns, lanes):
+        for k in range(0, depth, lanes):
+            transpose(
+                one, min(lanes, columns - j) - 1, depth - k, b + (j * step + k) * size, step,
+                out + (k * width + j) * size, width,
+            )  # fmt: skip
 
 
 @compiled
@@ -166,7 +157,7 @@ def multiply(
     a_transposed: bool,
     b: int,
     b_step: int,
-    b_transposed: bool,
+    b_form: int,
     bias: int,
     out: int,
     out_step: int,
@@ -176,59 +167,57 @@ def multiply(
     """Write op(A) op(B) to `out`; all by address, to be compiled once a type.
 
     op(A) is (rows, inner), op(B) is (inner, columns). Each matrix is followed by the numbers from
-    one of its rows to the next, and by whether it lies there transposed. `size` is that of a number
-    in bytes, `one` the number 1. `bias`, unless it is 0, is added to every row. `gate` is `out` if
-    a ReLU follows; where the output of a ReLU lies, if its gradient is meant; else 0. The scratch
-    begins at `panel`.
+    one of its rows to the next, A by whether it lies there transposed, B by how it is given: panels
+    are those of `copy_panels`, from one on. `size` is that of a number in bytes, `one` the number
+    1. `bias`, unless it is 0, is added to every row. `gate` is `out` if a ReLU follows; where the
+    output of a ReLU lies, if its gradient is meant; else 0. The scratch begins at `panel`.
     """
     lanes = VECTOR_BYTES // size
-    packed = panel + PANEL * size
-    zeros = packed + PACKED * size
-    # There may be fewer rows than parts, and then none in this one.
-    stretch = BLOCK if a_transposed else max(1, rows)
-    for begin in range(0, rows, stretch):
-        end = min(rows, begin + stretch)
-        for top in range(0, inner, DEPTH):
-            depth = min(DEPTH, inner - top)
-            if a_transposed:
-                above = a + (top * a_step + begin) * size
-                _copy_block(one, size, above, a_step, depth, end - begin, packed)
-            left = 0
-            while left < columns:
-                # Four vectors are two tiles of two, which is quicker than three and one.
-                remaining = -(-(columns - left) // lanes)
-                vectors = 2 if remaining == 4 else min(WIDEST, remaining)
-                width = min(vectors * lanes, columns - left)
-                place = left * b_step + top if b_transposed else top * b_step + left
-                _copy_panel(
-                    one, size, b + place * size, b_step, b_transposed, depth, width, vectors, panel
-                )
-                # While tiles compute, the memory has time to bring what is copied next.
-                right, lower = (left + width, top) if left + width < columns else (0, top + DEPTH)
-                place = right * b_step + lower if b_transposed else lower * b_step + right
-                down, across = min(DEPTH, inner - lower), min(WIDEST * lanes, columns - right)
-                if b_transposed:
-                    down, across = across if down > 0 else 0, down
-                for i in range(begin, end, ROWS):
-                    _prefetch(
-                        b + place * size, b_step * size, down * (i - begin) // (end - begin),
-                        down * (i - begin + ROWS) // (end - begin), across * size,
-                    )  # fmt: skip
-                    here = out + (i * out_step + left) * size
-                    start, start_row = zeros, 0
-                    if top:
-                        start, start_row = here, out_step
-                    elif bias:
-                        start = bias + left * size
-                    at, a_row, a_column = packed + (i - begin) * depth * size, 1, ROWS
-                    if not a_transposed:
-                        at, a_row, a_column = a + (i * a_step + top) * size, a_step, 1
-                    _tile(
-                        vectors, one, depth, min(ROWS, end - i) - 1, width, at, a_row, a_column,
-                        panel, start, start_row, here, out_step,
-                        gate + here - out if gate and top + depth == inner else 0,
-                    )  # fmt: skip
-                left += width
+    zeros = panel + PANEL * size
+    a_row, a_column = (1, a_step) if a_transposed else (a_step, 1)
+    for top in range(0, inner, DEPTH):
+        depth = min(DEPTH, inner - top)
+        left = 0
+        while left < columns:
+            vectors = _vectors(columns - left, lanes)
+            width = min(vectors * lanes, columns - left)
+            place = left * b_step + top if b_form == TRANSPOSED else top * b_step + left
+            from_b, to_panel = b + place * size, 0
+            if b_form == PLAIN:
+                to_panel = panel
+            elif b_form == TRANSPOSED:
+                _transpose_panel(one, size, from_b, b_step, depth, width, vectors, panel)
+                from_b = panel
+            else:
+                from_b = b + (left * inner + top * vectors * lanes) * size
+            # While tiles compute, the memory has time to bring what is copied next.
+            right, lower = (left + width, top) if left + width < columns else (0, top + DEPTH)
+            place = right * b_step + lower if b_form == TRANSPOSED else lower * b_step + right
+            down, across = min(DEPTH, inner - lower), min(WIDEST * lanes, columns - right)
+            if b_form == TRANSPOSED:
+                down, across = across if down > 0 else 0, down
+            elif b_form == PANELS:  # which lie in the order in which they are read
+                down = 0
+            for i in range(0, rows, ROWS):
+                _prefetch(
+                    b + place * size, b_step * size, down * i // rows,
+                    down * (i + ROWS) // rows, across * size,
+                )  # fmt: skip
+                here = out + (i * out_step + left) * size
+                start, start_row = zeros, 0
+                if top:
+                    start, start_row = here, out_step
+                elif bias:
+                    start = bias + left * size
+                tile(
+                    one, vectors, depth, min(ROWS, rows - i) - 1, width,
+                    a + (i * a_row + top * a_column) * size, a_row, a_column, from_b, b_step,
+                    to_panel, start, start_row, here, out_step,
+                    gate + here - out if gate and top + depth == inner else 0,
+                )  # fmt: skip
+                if to_panel:
+                    from_b, to_panel = panel, 0
+            left += width
 
 
 @compiled
@@ -261,7 +250,7 @@ def _forward_part(
     multiply(
         y.dtype.type(1), size, bottom - top, right - left, inner,
         x.ctypes.data + top * inner * size, inner, False,
-        w.ctypes.data + left * size, columns, False, b.ctypes.data + left * size,
+        w.ctypes.data + left * size, columns, PLAIN, b.ctypes.data + left * size,
         out, columns, out if rectify else 0, scratch.ctypes.data + part * scratch.shape[1] * size,
     )  # fmt: skip
 
@@ -274,7 +263,7 @@ def _weight_gradient_part(
     size, inputs, columns = dw.itemsize, dw.shape[0], dw.shape[1]
     multiply(
         dw.dtype.type(1), size, bottom - top, columns, len(x),
-        x.ctypes.data + top * size, inputs, True, dy.ctypes.data, columns, False, 0,
+        x.ctypes.data + top * size, inputs, True, dy.ctypes.data, columns, PLAIN, 0,
         dw.ctypes.data + top * columns * size, columns, 0,
         scratch.ctypes.data + part * scratch.shape[1] * size,
     )  # fmt: skip
@@ -296,7 +285,7 @@ def _input_gradient_part(
     multiply(
         dx.dtype.type(1), size, bottom - top, right - left, inner,
         dy.ctypes.data + top * inner * size, inner, False,
-        w.ctypes.data + left * inner * size, inner, True, 0,
+        w.ctypes.data + left * inner * size, inner, TRANSPOSED, 0,
         dx.ctypes.data + place, columns, x.ctypes.data + place if rectified else 0,
         scratch.ctypes.data + part * scratch.shape[1] * size,
     )  # fmt: skip

@@ -9,6 +9,8 @@ times, every number of A once for each vector, so the loop is bound by arithmeti
         for i in range(ROWS):
             sum[i][v] = fma(A[i, k], b[v], sum[i][v])        for all v
 
+The first tile of a panel of B finds it where it lies, and copies it on the way for the others.
+
 Every result is one sum in the order of k, wherever it stands in a tile and whoever computes it: it
 has the same bits for any cut of the product. A number is an argument `one` where the functions
 need to know their type. Addresses are integers, steps are counted in numbers.
@@ -50,11 +52,11 @@ LINE = 64
 class _Vectors:
     """The vectors of one type of number, and what is done with them."""
 
-    def __init__(self, builder: ir.IRBuilder, one: Any, lanes: int | None = None) -> None:
+    def __init__(self, builder: ir.IRBuilder, one: Any) -> None:
         bits = 32 if one == types.float32 else 64
         self.builder = builder
         self.number = ir.FloatType() if bits == 32 else ir.DoubleType()
-        self.lanes = lanes or VECTOR_BYTES * 8 // bits
+        self.lanes = VECTOR_BYTES * 8 // bits
         self.kind = ir.VectorType(self.number, self.lanes)
         self.name = f"v{self.lanes}f{bits}"
 
@@ -127,123 +129,132 @@ def _rows(builder: ir.IRBuilder, count: int, last: Any) -> list[Any]:
     ]
 
 
-def _tile(vectors: int) -> Any:
-    @intrinsic
-    def tile(  # type: ignore[no-untyped-def]
-        _, one, depth, last, columns, a, a_row, a_column, b, start, start_row, out, out_row, gate
+def _build_tile(builder: ir.IRBuilder, one: Any, vectors: int, copies: bool, values: Any) -> None:
+    """Write the code of a tile so many vectors wide; its arguments are those of `tile`."""
+    depth, last, columns, a, a_row, a_column, b, b_row, panel, start, *rest = values
+    start_row, out, out_row, gate = rest
+    vector = _Vectors(builder, one)
+    lanes = vector.lanes
+    is_open = builder.icmp_signed("==", gate, I64(0))
+    is_own = builder.icmp_signed("==", gate, out)
+    a, b, panel, start, out, gate = _pointers(builder, vector.number, a, b, panel, start, out, gate)
+    rows = _rows(builder, ROWS, last)
+    row_starts = [builder.gep(a, [builder.mul(row, a_row)]) for row in rows]
+    whole = (vectors - 1) * lanes
+    masks = [None] * (vectors - 1)
+    masks.append(vector.first_lanes(builder.sub(columns, I64(whole))))
+
+    def place(base: Any, row: Any, step: Any, v: int) -> Any:
+        return vector.at(base, builder.add(builder.mul(row, step), I64(v * lanes)))
+
+    begun = [[vector.load(place(start, row, start_row, v), masks[v])
+              for v in range(vectors)] for row in rows]  # fmt: skip
+    before = builder.block
+    loop = builder.append_basic_block("depth")
+    after = builder.append_basic_block("sums")
+    builder.branch(loop)
+
+    builder.position_at_end(loop)
+    k, in_a, in_b, in_panel = (builder.phi(I64) for _ in range(4))
+    sums = [[builder.phi(vector.kind) for _ in range(vectors)] for _ in rows]
+    of_b = []
+    for v in range(vectors):
+        at = vector.at(b, builder.add(in_b, I64(v * lanes)))
+        of_b.append(vector.load(at, masks[v] if copies else None))
+        if copies:
+            vector.store(of_b[v], vector.at(panel, builder.add(in_panel, I64(v * lanes))))
+    totals = []
+    for i, first in enumerate(row_starts):
+        value = vector.spread(builder.load(builder.gep(first, [in_a])))
+        totals.append([vector.add_product(value, of_b[v], sums[i][v]) for v in range(vectors)])
+    following = builder.add(k, I64(1))
+    for phi, value in (
+        (k, following),
+        (in_a, builder.add(in_a, a_column)),
+        (in_b, builder.add(in_b, b_row if copies else I64(vectors * lanes))),
+        (in_panel, builder.add(in_panel, I64(vectors * lanes))),
     ):
-        """Write start + A B to out, `ROWS` x `vectors` vectors.
+        phi.add_incoming(I64(0), before)
+        phi.add_incoming(value, loop)
+    for i in range(ROWS):
+        for v in range(vectors):
+            sums[i][v].add_incoming(begun[i][v], before)
+            sums[i][v].add_incoming(totals[i][v], loop)
+    builder.cbranch(builder.icmp_signed("<", following, depth), loop, after)
 
-        Args:
-            one: the number 1.
-            depth: columns of A and rows of B, at least 1.
-            last: the last row of A that there is; the tile's rows beyond it repeat it.
-            columns: of `start` and `out` that there are; more than all vectors but the last hold.
-            a, a_row, a_column: address, and the steps to the next row and column.
-            b: address of B's rows, without gaps.
-            start, start_row: what the sums begin with.
-            out, out_row: where they go.
-            gate: 0 to write the sums as they are; the address `out` to write the ReLU of them; that
-                of a ReLU's output, with rows like those of `out`, to write its gradient.
-        """
+    def write(finish: Any) -> None:
+        for i, row in enumerate(rows):
+            for v in range(vectors):
+                value = finish(totals[i][v], row, v)
+                vector.store(value, place(out, row, out_row, v), masks[v])
 
-        def generate(context, builder, _, arguments):  # type: ignore[no-untyped-def]
-            _, depth, last, columns, a, a_row, a_column, b, *begin_and_end = arguments
-            start, start_row, out, out_row, gate = begin_and_end
-            vector = _Vectors(builder, one)
-            lanes = vector.lanes
-            is_open = builder.icmp_signed("==", gate, I64(0))
-            is_own = builder.icmp_signed("==", gate, out)
-            a, b, start, out, gate = _pointers(builder, vector.number, a, b, start, out, gate)
-            rows = _rows(builder, ROWS, last)
-            row_starts = [builder.gep(a, [builder.mul(row, a_row)]) for row in rows]
-            whole = (vectors - 1) * lanes
-            masks = [None] * (vectors - 1)
-            masks.append(vector.first_lanes(builder.sub(columns, I64(whole))))
+    def opened(row: Any, v: int) -> Any:
+        output = vector.load(place(gate, row, out_row, v), masks[v])
+        return builder.select(vector.exceeds_zero(output), vector.all(1), vector.all(0))
 
-            def place(base, row, step, v):  # type: ignore[no-untyped-def]
-                return vector.at(base, builder.add(builder.mul(row, step), I64(v * lanes)))
+    builder.position_at_end(after)
+    with builder.if_else(is_open) as (plain, gated):
+        with plain:
+            write(lambda total, *_: total)
+        with gated, builder.if_else(is_own) as (own, other):
+            with own:
+                write(lambda total, *_: vector.rectify(total))
+            with other:
+                write(lambda total, row, v: builder.fmul(total, opened(row, v)))
 
-            begun = [[vector.load(place(start, row, start_row, v), masks[v])
-                      for v in range(vectors)] for row in rows]  # fmt: skip
-            before = builder.block
-            loop = builder.append_basic_block("depth")
-            after = builder.append_basic_block("sums")
-            builder.branch(loop)
 
-            builder.position_at_end(loop)
-            k, in_a, in_b = (builder.phi(I64) for _ in range(3))
-            sums = [[builder.phi(vector.kind) for _ in range(vectors)] for _ in rows]
-            of_b = [
-                vector.load(vector.at(b, builder.add(in_b, I64(v * lanes)))) for v in range(vectors)
-            ]
-            totals = []
-            for i, first in enumerate(row_starts):
-                value = vector.spread(builder.load(builder.gep(first, [in_a])))
-                totals.append(
-                    [vector.add_product(value, of_b[v], sums[i][v]) for v in range(vectors)]
-                )
-            following = builder.add(k, I64(1))
-            for phi, value in (
-                (k, following),
-                (in_a, builder.add(in_a, a_column)),
-                (in_b, builder.add(in_b, I64(vectors * lanes))),
+@intrinsic
+def tile(  # type: ignore[no-untyped-def]
+    _, one, vectors, depth, last, columns, a, a_row, a_column, b, b_row, panel, start, start_row,
+    out, out_row, gate,
+):  # fmt: skip
+    """Write start + A B to out, `ROWS` rows and some vectors of it.
+
+    Args:
+        one: the number 1.
+        vectors: how many, up to `WIDEST`.
+        depth: columns of A and rows of B, at least 1.
+        last: the last row of A that there is; the tile's rows beyond it repeat it.
+        columns: of `start` and `out` that there are; more than all vectors but the last hold.
+        a, a_row, a_column: address, and the steps to the next row and column.
+        b, b_row: address, and the step to the next row, of B's `columns` columns.
+        panel: where B's rows are copied to on the way, one behind the other, filled up with zeros;
+            0 if `b` is such a copy already.
+        start, start_row: what the sums begin with.
+        out, out_row: where they go.
+        gate: 0 to write the sums as they are; the address `out` to write the ReLU of them; that of
+            a ReLU's output, with rows like those of `out`, to write its gradient.
+    """
+
+    def generate(context, builder, _, arguments):  # type: ignore[no-untyped-def]
+        _, width, *values = arguments
+        copies = builder.icmp_signed("!=", values[8], I64(0))
+        for count in range(1, WIDEST + 1):
+            with (
+                builder.if_then(builder.icmp_signed("==", width, I64(count))),
+                builder.if_else(copies) as (copying, reading),
             ):
-                phi.add_incoming(I64(0), before)
-                phi.add_incoming(value, loop)
-            for i in range(ROWS):
-                for v in range(vectors):
-                    sums[i][v].add_incoming(begun[i][v], before)
-                    sums[i][v].add_incoming(totals[i][v], loop)
-            builder.cbranch(builder.icmp_signed("<", following, depth), loop, after)
+                with copying:
+                    _build_tile(builder, one, count, True, values)
+                with reading:
+                    _build_tile(builder, one, count, False, values)
+        return context.get_dummy_value()
 
-            def write(finish):  # type: ignore[no-untyped-def]
-                for i, row in enumerate(rows):
-                    for v in range(vectors):
-                        value = finish(totals[i][v], row, v)
-                        vector.store(value, place(out, row, out_row, v), masks[v])
-
-            def opened(row, v):  # type: ignore[no-untyped-def]
-                output = vector.load(place(gate, row, out_row, v), masks[v])
-                return builder.select(vector.exceeds_zero(output), vector.all(1), vector.all(0))
-
-            builder.position_at_end(after)
-            with builder.if_else(is_open) as (plain, gated):
-                with plain:
-                    write(lambda total, *_: total)
-                with gated, builder.if_else(is_own) as (own, other):
-                    with own:
-                        write(lambda total, *_: vector.rectify(total))
-                    with other:
-                        write(lambda total, row, v: builder.fmul(total, opened(row, v)))
-            return context.get_dummy_value()
-
-        return types.void(one, *[types.intp] * 12), generate
-
-    return tile
+    return types.void(one, *[types.intp] * 15), generate
 
 
-tile_1, tile_2, tile_3 = (_tile(vectors) for vectors in (1, 2, 3))
+@intrinsic
+def copy_vector(_, one, count, source, target):  # type: ignore[no-untyped-def]
+    """Copy `count` numbers, and zeros behind them up to a whole vector."""
 
+    def generate(context, builder, _, arguments):  # type: ignore[no-untyped-def]
+        _, count, *addresses = arguments
+        vector = _Vectors(builder, one)
+        source, target = _pointers(builder, vector.kind, *addresses)
+        vector.store(vector.load(source, vector.first_lanes(count)), target)
+        return context.get_dummy_value()
 
-def _copy(lanes: int | None) -> Any:
-    @intrinsic
-    def copy(_, one, count, source, target):  # type: ignore[no-untyped-def]
-        """Copy `count` numbers, and zeros behind them up to `ROWS` or a whole vector."""
-
-        def generate(context, builder, _, arguments):  # type: ignore[no-untyped-def]
-            _, count, *addresses = arguments
-            vector = _Vectors(builder, one, lanes)
-            source, target = _pointers(builder, vector.kind, *addresses)
-            vector.store(vector.load(source, vector.first_lanes(count)), target)
-            return context.get_dummy_value()
-
-        return types.void(one, *[types.intp] * 3), generate
-
-    return copy
-
-
-copy_vector, copy_rows = _copy(None), _copy(ROWS)
+    return types.void(one, *[types.intp] * 3), generate
 
 
 @intrinsic

@@ -53,11 +53,20 @@ class Workers:
             and y.flags.c_contiguous
         )
 
-    def how(self, y: NDArray[Any]) -> tuple[int, int, NDArray[Any]]:
-        """Return the first arguments of what is in `products`."""
-        if y.dtype not in self.scratch:
-            self.scratch[y.dtype] = self.products.scratch(self.threads, y.dtype)
-        return self.team, self.threads, self.scratch[y.dtype]
+    def how(
+        self, y: NDArray[Any], panels: tuple[int, int] = (0, 0)
+    ) -> tuple[int, int, NDArray[Any]]:
+        """Return the first arguments of what is in `products`.
+
+        Args:
+            y: an array of their type.
+            panels: the shape of the largest matrix that they will copy to panels.
+        """
+        room = self.products.room_for_panels(*panels)
+        scratch = self.scratch.get(y.dtype)
+        if scratch is None or self.products.room_in(scratch, self.threads) < room:
+            scratch = self.scratch[y.dtype] = self.products.scratch(self.threads, y.dtype, room)
+        return self.team, self.threads, scratch
 
 
 class _OfThread(threading.local):

@@ -34,9 +34,10 @@ def score_blocks(
     """Yield scores (n, C), a work array, and labels (n,) for all images in order."""
     factors = applier.factors
     with at_work() as workers:
-        is_plain = factors is not None and workers.plain is not None and has_plain_layers(network)
-    if is_plain and factors is not None:
-        scorer = PlainScores(network, min(block, max(1, len(images))))
+        scorer = None
+        if factors is not None and workers.plain is not None and has_plain_layers(network):
+            scorer = PlainScores(network, min(SEVERAL * block, len(images)))
+    if scorer is not None and factors is not None:
         room = np.empty((min(SEVERAL * block, len(images)), network.outputs), network.dtype)
         for begin in range(0, len(images), SEVERAL * block):
             rows = images.rows[begin : begin + SEVERAL * block]

@@ -7,12 +7,12 @@ from nnlab.core.losses import LOSSES
 from nnlab.core.network import Network
 from nnlab.core.optimizers import OPTIMIZERS
 from nnlab.core.penalties import Penalty
-from nnlab.core.products import BLOCK, COLUMNS
+from nnlab.core.products import BLOCK, COLUMNS, DEPTH
 from nnlab.core.update import Update
 from nnlab.core.workers import at_work
 
 LINEAR, RELU = {"kind": "linear"}, {"kind": "relu"}
-# More rows than a block, more columns than one, and layers with parameters of other kinds.
+# More rows than a block, more columns than one may have, and layers with parameters of other kinds.
 NETWORKS = {
     "linear": [LINEAR | {"outputs": 10}],
     "wide": [LINEAR | {"outputs": COLUMNS + 70}, RELU, LINEAR | {"outputs": 7}],
@@ -70,6 +70,25 @@ def test_a_step_at_once_leaves_the_same_bits(name, dtype, threads):
         assert_same(
             train(name, [at_once] * 3, dtype), train(name, [one_after_the_other] * 3, dtype)
         )
+
+
+@pytest.mark.parametrize(("images", "outputs"), [(DEPTH + 16, 75), (9, COLUMNS + 70)])
+def test_many_rows_of_weights_take_the_same_step(images, outputs, threads):
+    inputs = 4 * BLOCK * threads + 19
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((images, inputs), np.float32)
+    dscores = rng.standard_normal((images, outputs), np.float32)
+    thetas = []
+    for step in (at_once, one_after_the_other):
+        layers = [LINEAR | {"outputs": outputs}]
+        network = Network.from_spec({"inputs": inputs, "layers": layers}, seed=1)
+        update = Update(network, OPTIMIZERS["sgd"]())
+        with at_work() as workers:
+            assert workers.threads == threads
+            network.forward(x, training=True)
+            step(update, dscores)
+        thetas.append(network.theta)
+    np.testing.assert_array_equal(*thetas)
 
 
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)

@@ -132,8 +132,10 @@ def products_of(parts, x, dy, w, b):
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-@pytest.mark.parametrize("rows", [1, 2, 31, 64, 200])
-@pytest.mark.parametrize(("inputs", "outputs"), [(1, 1), (3, 50), (130, 7), (200, 300), (401, 193)])
+@pytest.mark.parametrize("rows", [1, 2, 31, 64, 400])
+@pytest.mark.parametrize(
+    ("inputs", "outputs"), [(1, 1), (3, 50), (130, 7), (200, 300), (401, 193), (1100, 67)]
+)
 @pytest.mark.parametrize("parts", [1, 2, 3, 8])
 def test_products_in_parts_are_numpys(dtype, rows, inputs, outputs, parts):
     x, dy, w, b = layer_of(rows, inputs, outputs, dtype)
