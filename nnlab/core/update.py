@@ -64,7 +64,7 @@ class Update:
             The norm of the gradient, penalty included, before clipping. It is not finite where
             the gradient is not, and then theta is spoilt: check it at every step.
         """
-        numbers, shrink, share = self._begin(learning_rate)
+        numbers, shrink, share = self._typed(*self._begin(learning_rate))
         # The average is one of weights within the bound, so it comes after it.
         early_share = self.network.dtype.type(0) if self.max_norm else share
         take = self._take_numpy if self._kernels is None else self._take_compiled
@@ -135,18 +135,22 @@ class Update:
 
     def begin(self, learning_rate: float) -> "CompiledStep":
         """Count a step and return it, to be taken with one stretch after another."""
-        return self._compiled_step(*self._begin(learning_rate))
+        return self._compiled_step(*self._typed(*self._begin(learning_rate)))
 
-    def _begin(self, learning_rate: float) -> tuple[Array, Any, Any]:
+    def _begin(self, learning_rate: float) -> tuple[tuple[float, ...], float, float]:
         """Count a step; return the rule's numbers, what shrinks weights, the average's share."""
-        optimizer, dtype = self.optimizer, self.network.dtype
-        optimizer.steps += 1
-        numbers = np.array(optimizer.numbers(learning_rate), dtype)
-        shrink = dtype.type(1.0 - learning_rate * self.weight_decay)
+        steps = self.optimizer.steps = self.optimizer.steps + 1
         share = 0.0
         if self.average is not None:
-            share = 1 - min(self.averaging, (1 + optimizer.steps) / (10 + optimizer.steps))
-        return numbers, shrink, dtype.type(share)
+            share = 1 - min(self.averaging, (1 + steps) / (10 + steps))
+        shrink = 1.0 - learning_rate * self.weight_decay
+        return self.optimizer.numbers(learning_rate), shrink, share
+
+    def _typed(
+        self, numbers: tuple[float, ...], shrink: float, share: float
+    ) -> tuple[Array, Any, Any]:
+        dtype = self.network.dtype
+        return np.array(numbers, dtype), dtype.type(shrink), dtype.type(share)
 
     def clipping(self, norm: float) -> Any:
         """Return what a gradient of this norm is multiplied by."""

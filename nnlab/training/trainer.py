@@ -189,21 +189,26 @@ class Trainer:
 
     def _note(self, rates: list[float], taken: list[tuple[float, int, float]]) -> None:
         """Write down what steps have found: loss, images classified right, gradient norm."""
-        counters, history = self.counters, self.step_history
-        for rate, (loss, correct, norm) in zip(rates, taken, strict=False):
-            for what, value in (("the loss", loss), ("the gradient", norm)):
-                if not isfinite(value):
-                    self._diverged(what, counters.epoch, counters.step)
-            done, size = self.steps_done, self.batches.count(counters.step)
-            history["loss"][done] = loss
-            history["learning_rate"][done] = rate
-            history["gradient_norm"][done] = norm
+        counters, history, done = self.counters, self.step_history, self.steps_done
+        last_loss, _, last_norm = taken[-1]  # no step follows one that is not finite
+        if not (isfinite(last_loss) and isfinite(last_norm)):
+            if len(taken) > 1:
+                self._note(rates, taken[:-1])
+            what = "the gradient" if isfinite(last_loss) else "the loss"
+            self._diverged(what, counters.epoch, counters.step)
+        losses, corrects, norms = zip(*taken, strict=True)
+        count, size = len(taken), self.batches.count(counters.step)
+        noted = slice(done, done + count)
+        history["loss"][noted] = losses
+        history["learning_rate"][noted] = rates[:count]
+        history["gradient_norm"][noted] = norms
+        for loss, norm in zip(losses, norms, strict=True):
             counters.loss_sum += loss * size
             counters.norm_sum += norm
-            counters.correct += correct
-            counters.seen += size
-            counters.images += size
-            counters.step += 1
+        counters.correct += sum(corrects)
+        counters.seen += count * size
+        counters.images += count * size
+        counters.step += count
 
     def _take(self, batch: Batch, rate: float) -> tuple[float, int, float]:
         """Take a step layer by layer; return its loss, how many were right, its gradient's norm."""
