@@ -7,6 +7,7 @@ from the other's cache. What becomes of the weights is what `products.weight_gra
 `update_kernels.update` make of them, to the last bit.
 """
 
+from collections.abc import Iterable
 from typing import Any
 
 from nnlab.core.products import (
@@ -20,6 +21,7 @@ from nnlab.core.products import (
     copy_panels,
     cut,
     multiply,
+    room_for_panels,
 )
 from nnlab.core.tiles import ROWS
 from nnlab.core.update_kernels import STRETCH, take
@@ -28,8 +30,22 @@ from nnlab.team import shared
 
 Array = Any
 
-# Where a part has so many rows of weights, dy is copied once for all blocks of them.
-MANY = 4 * BLOCK
+# Where a part has more rows of weights, dy is copied once for all blocks of them.
+MANY_ROWS = 4 * BLOCK
+
+
+def room_to_descend(images: int, layers: Iterable[tuple[int, int]], parts: int) -> int:
+    """Return how many numbers of a scratch `descend` needs besides what its parts do.
+
+    Args:
+        images: rows of a batch at most.
+        layers: inputs and outputs of each.
+        parts: how many.
+    """
+    return max(
+        room_for_panels(images, outputs) if inputs > MANY_ROWS * parts else 0
+        for inputs, outputs in layers
+    )
 
 
 @compiled
@@ -95,8 +111,8 @@ def descend(
     """Take a linear layer's step.
 
     Args, besides those of `update_kernels.update`:
-        scratch: from `products.scratch`, for as many parts as `squares` has, with room for dy in
-            panels.
+        scratch: from `products.scratch`, for as many parts as `squares` has, with the room of
+            `room_to_descend`.
         x: (N, D) what the layer was given.
         dy: (N, K) the gradient by what it returned.
         weights: where its W (D, K), penalized, begins in theta.
@@ -104,7 +120,7 @@ def descend(
     """
     parts = squares.size
     panels = 0
-    if x.shape[1] > MANY * parts:
+    if x.shape[1] > MANY_ROWS * parts:
         panels = copy_panels(team, parts, scratch, dy)
     _descend_parts(team, parts, (
         scratch, x, dy, panels, weights, bias, rule, theta, state, numbers, l2, l1, shrink, average,

@@ -5,6 +5,7 @@ wants to look at the passes of a step, go from layer to layer (`nnlab.core.netwo
 """
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
@@ -17,11 +18,11 @@ from nnlab.core.update import Update
 from nnlab.core.workers import current
 from nnlab.jit import kernels
 
-# Images that pass through the layers together while they are scored: as long as the first layer's
-# weights lie in the second-level cache, so few that they do, too; else enough to be worth reading
-# the weights.
-FEW, MANY = 64, 256
-LITTLE = 1 << 17  # weights
+# How many weights of a first layer lie in the second-level cache.
+LITTLE = 1 << 17
+# Images that are scored together, per thread: behind such a layer few, to lie in that cache with
+# it; else enough of them to make reading the weights worth while.
+FEW_IMAGES, MANY_IMAGES = 64, 256
 
 
 @dataclass(frozen=True)
@@ -63,7 +64,7 @@ class PlainNetwork:
         assert compiled is not None
         *layers, outputs = _layout(network, batch)
         self._update = update
-        self._panels = batch, max(layer.outputs for layer in network.layers[::2])
+        self._batch, self._layers = batch, list(pairwise(layers[0].tolist()))
         self._layout = (
             *layers,
             outputs,
@@ -103,7 +104,9 @@ class PlainNetwork:
             *self._layout,
             self._losses[: len(images.x)],
         )
-        return self._update.descend_plain(before, self._panels, learning_rates)
+        workers = current()
+        room = workers.descent.room_to_descend(self._batch, self._layers, workers.threads)
+        return self._update.descend_plain(before, room, learning_rates)
 
 
 class PlainScores:
@@ -113,14 +116,17 @@ class PlainScores:
         network: `has_plain_layers` holds for it.
         images: how many it will score at a time at most.
 
-    It is made and used while the calling thread is at work with compiled products.
+    It is used while the calling thread is at work with compiled products.
     """
 
     def __init__(self, network: Network, images: int) -> None:
-        self._network = network
-        parts, first = current().threads, network.layers[0].places["W"]
-        together = FEW if first.stop - first.start <= LITTLE else MANY
-        rows = min(-(-images // parts), together)
+        self._network, self._images = network, images
+        self._make_room(current().threads)
+
+    def _make_room(self, parts: int) -> None:
+        network, first = self._network, self._network.layers[0].places["W"]
+        together = FEW_IMAGES if first.stop - first.start <= LITTLE else MANY_IMAGES
+        rows = max(1, min(-(-self._images // parts), together))
         self._x = np.empty((parts, rows, network.inputs), network.dtype)
         *self._layout, outputs = _layout(network, parts * rows)
         self._outputs = outputs.reshape(parts, -1)
@@ -138,6 +144,8 @@ class PlainScores:
             scores: (N, C).
         """
         workers, theta = current(), self._network.theta
+        if len(self._x) != workers.threads:
+            self._make_room(workers.threads)
         workers.plain.write_scores(
             *workers.how(theta), pixels, places, scale, shift, self._x, *self._layout,
             self._outputs, theta, scores,

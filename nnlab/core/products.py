@@ -97,7 +97,9 @@ def _copy_panels_part(part: int, parts: int, b: Array, out: int) -> None:
     lanes = VECTOR_BYTES // size
     left = number = 0
     while left < columns:
-        vectors = _vectors(columns - left, lanes)
+        # Cut as it will be read: `COLUMNS` at a time.
+        end = min(columns, (left // COLUMNS + 1) * COLUMNS)
+        vectors = _vectors(end - left, lanes)
         if number % parts == part:
             for k in range(len(b)):
                 at = b.ctypes.data + (k * columns + left) * size
@@ -115,7 +117,10 @@ _copy_panels_parts = shared(_copy_panels_part)
 
 @compiled
 def copy_panels(team: int, parts: int, scratch: Array, b: Array) -> int:
-    """Copy B to panels behind the scratch of the parts; return their address."""
+    """Copy B to panels behind the scratch of the parts; return their address.
+
+    The scratch has to have that much room there: `room_for_panels`.
+    """
     out = scratch.ctypes.data + parts * scratch.shape[1] * scratch.itemsize
     _copy_panels_parts(team, parts, (b, out))
     return out
@@ -173,7 +178,9 @@ def multiply(
     output of a ReLU lies, if its gradient is meant; else 0. The scratch begins at `panel`.
     """
     lanes = VECTOR_BYTES // size
-    zeros = panel + PANEL * size
+    nothing = panel + PANEL * size
+    if rows == 0:  # there may be fewer than parts
+        return
     a_row, a_column = (1, a_step) if a_transposed else (a_step, 1)
     for top in range(0, inner, DEPTH):
         depth = min(DEPTH, inner - top)
@@ -204,7 +211,7 @@ def multiply(
                     down * (i + ROWS) // rows, across * size,
                 )  # fmt: skip
                 here = out + (i * out_step + left) * size
-                start, start_row = zeros, 0
+                start, start_row = nothing, 0
                 if top:
                     start, start_row = here, out_step
                 elif bias:

@@ -97,14 +97,14 @@ class Update:
         return step.norm()
 
     def descend_plain(
-        self, before: tuple[Any, ...], panels: tuple[int, int], learning_rates: list[float]
+        self, before: tuple[Any, ...], room: int, learning_rates: list[float]
     ) -> list[tuple[float, int, float]]:
         """Take the steps of a plain network, whose passes are part of them.
 
         Args:
             before: the first arguments of `nnlab.core.plain_kernels.take_steps`, from the pixels to
                 the losses; the others are known here.
-            panels: as for `Workers.how`: of the gradients by what the layers return.
+            room: as for `Workers.how`.
             learning_rates: one a step.
 
         Returns:
@@ -115,7 +115,7 @@ class Update:
         numbers, shrinks, shares = (np.array(values, dtype) for values in zip(*begun, strict=True))
         found = np.empty((len(begun), 3))
         taken = workers.plain.take_steps(
-            workers.team, workers.how(self.network.theta, panels)[-1], *before, self._rule,
+            workers.team, workers.how(self.network.theta, room)[-1], *before, self._rule,
             self.network.theta, optimizer.block, numbers, dtype.type(self.penalty.l2),
             dtype.type(self.penalty.l1), shrinks, self._averaged(), shares,
             np.empty(workers.threads), found,
@@ -292,7 +292,9 @@ class CompiledStep:
         workers = self._workers
         if workers.descent is None or not workers.can_multiply(x, dout):
             return False
-        scratch = workers.how(dout, dout.shape)[-1]
+        layer, threads = (x.shape[1], dout.shape[1]), workers.threads
+        room = workers.descent.room_to_descend(len(x), [layer], threads)
+        scratch = workers.how(dout, room)[-1]
         workers.descent.descend(
             workers.team, scratch, x, dout, weights.start, bias.start, self._rule,
             self._network.theta, self._state, self._numbers, self._l2, self._l1, self._shrink,

@@ -53,16 +53,13 @@ class Workers:
             and y.flags.c_contiguous
         )
 
-    def how(
-        self, y: NDArray[Any], panels: tuple[int, int] = (0, 0)
-    ) -> tuple[int, int, NDArray[Any]]:
+    def how(self, y: NDArray[Any], room: int = 0) -> tuple[int, int, NDArray[Any]]:
         """Return the first arguments of what is in `products`.
 
         Args:
             y: an array of their type.
-            panels: the shape of the largest matrix that they will copy to panels.
+            room: numbers that they need besides what each part does.
         """
-        room = self.products.room_for_panels(*panels)
         scratch = self.scratch.get(y.dtype)
         if scratch is None or self.products.room_in(scratch, self.threads) < room:
             scratch = self.scratch[y.dtype] = self.products.scratch(self.threads, y.dtype, room)

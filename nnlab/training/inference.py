@@ -14,7 +14,8 @@ from nnlab.core.workers import at_work
 from nnlab.training.images import ImageSet
 from nnlab.training.standardization import Applier
 
-# Enough rows for the matrix products to run at full speed, few enough to stay in the cache.
+# Images whose scores are looked at together; of a network that is not plain, they also pass through
+# the layers together: enough for products to run at full speed, few enough to stay in the cache.
 BLOCK = 512
 # So many blocks are scored in one call where that can be: then calls cost nothing.
 SEVERAL = 8
@@ -32,13 +33,13 @@ def score_blocks(
     network: Network, applier: Applier, images: ImageSet, block: int = BLOCK
 ) -> Iterator[tuple[NDArray[Any], NDArray[np.int64]]]:
     """Yield scores (n, C), a work array, and labels (n,) for all images in order."""
-    factors = applier.factors
+    factors, most = applier.factors, min(SEVERAL * block, len(images))
     with at_work() as workers:
         scorer = None
         if factors is not None and workers.plain is not None and has_plain_layers(network):
-            scorer = PlainScores(network, min(SEVERAL * block, len(images)))
+            scorer = PlainScores(network, most)
     if scorer is not None and factors is not None:
-        room = np.empty((min(SEVERAL * block, len(images)), network.outputs), network.dtype)
+        room = np.empty((most, network.outputs), network.dtype)
         for begin in range(0, len(images), SEVERAL * block):
             rows = images.rows[begin : begin + SEVERAL * block]
             found, labels = room[: len(rows)], images.labels[rows]

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from nnlab.core.descent import MANY_ROWS
 from nnlab.core.losses import LOSSES
 from nnlab.core.network import Network
 from nnlab.core.optimizers import OPTIMIZERS
@@ -72,16 +73,19 @@ def test_a_step_at_once_leaves_the_same_bits(name, dtype, threads):
         )
 
 
-@pytest.mark.parametrize(("images", "outputs"), [(DEPTH + 16, 75), (9, COLUMNS + 70)])
-def test_many_rows_of_weights_take_the_same_step(images, outputs, threads):
-    inputs = 4 * BLOCK * threads + 19
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize(("images", "outputs"), [
+    (DEPTH + 16, 75), (30, 1000), (3, COLUMNS + 70), (3, COLUMNS + 5),
+])  # fmt: skip
+def test_many_rows_of_weights_take_the_same_step(images, outputs, dtype, threads):
+    inputs = MANY_ROWS * threads + 19
     rng = np.random.default_rng(0)
-    x = rng.standard_normal((images, inputs), np.float32)
-    dscores = rng.standard_normal((images, outputs), np.float32)
+    x = rng.standard_normal((images, inputs)).astype(dtype)
+    dscores = rng.standard_normal((images, outputs)).astype(dtype)
     thetas = []
     for step in (at_once, one_after_the_other):
         layers = [LINEAR | {"outputs": outputs}]
-        network = Network.from_spec({"inputs": inputs, "layers": layers}, seed=1)
+        network = Network.from_spec({"inputs": inputs, "layers": layers}, seed=1, dtype=dtype)
         update = Update(network, OPTIMIZERS["sgd"]())
         with at_work() as workers:
             assert workers.threads == threads

@@ -3,11 +3,14 @@
 import numpy as np
 import pytest
 
+from nnlab.core.blas import find_blas
+from nnlab.core.descent import MANY_ROWS
 from nnlab.core.losses import count_right, loss_from_spec
 from nnlab.core.network import Network
 from nnlab.core.optimizers import OPTIMIZERS
 from nnlab.core.penalties import Penalty
-from nnlab.core.plain import Gathered, PlainNetwork, PlainScores, is_plain
+from nnlab.core.plain import LITTLE, MANY_IMAGES, Gathered, PlainNetwork, PlainScores, is_plain
+from nnlab.core.plain_kernels import NARROW
 from nnlab.core.update import Update
 from nnlab.core.workers import at_work
 
@@ -15,9 +18,13 @@ LINEAR, RELU = {"kind": "linear"}, {"kind": "relu"}
 PLAIN = {
     "linear": [LINEAR | {"outputs": 10}],
     "one hidden": [LINEAR | {"outputs": 100}, RELU, LINEAR | {"outputs": 10}],
+    "narrow": [LINEAR | {"outputs": NARROW - 1}, RELU, LINEAR | {"outputs": 5}, RELU,
+               LINEAR | {"outputs": 3}],
     "two hidden": [LINEAR | {"outputs": 70}, RELU, LINEAR | {"outputs": 513}, RELU,
                    LINEAR | {"outputs": 3}],
 }  # fmt: skip
+# So large that many images are scored together.
+BROAD = [LINEAR | {"outputs": 700}, RELU, LINEAR | {"outputs": 6}]
 SOFTMAX = {"kind": "softmax"}
 INPUTS, IMAGES = 217, 45
 
@@ -110,15 +117,35 @@ def test_it_is_ready_where_there_is_a_team():
         assert plain.is_ready
 
 
+def test_it_leaves_the_same_bits_where_a_layer_has_many_inputs(threads):
+    inputs = MANY_ROWS * threads + 19
+    layers = [LINEAR | {"outputs": 150}, RELU, LINEAR | {"outputs": 4}]
+    rng, ways = np.random.default_rng(0), []
+    x, labels = rng.standard_normal((IMAGES, inputs), np.float32), rng.integers(0, 4, IMAGES)
+    for in_one_call in (True, False):
+        network = Network.from_spec({"inputs": inputs, "layers": layers}, seed=1)
+        update, loss = Update(network, OPTIMIZERS["adam"]()), loss_from_spec(SOFTMAX)
+        with at_work():
+            if in_one_call:
+                said = step(PlainNetwork(update, loss, IMAGES), x, labels)
+            else:
+                scores = network.forward(x, training=True)
+                value, dscores = loss(scores, labels)
+                said = (value, count_right(scores, labels), update.descend(dscores, 0.01))
+        ways.append((said, [network.theta, update.optimizer.block]))
+    assert_same(*ways)
+
+
 @pytest.mark.parametrize("averaging", [0, 0.9])
-def test_steps_that_follow_one_another_are_those_one_by_one(averaging, threads):
+@pytest.mark.parametrize("layers", PLAIN.values(), ids=PLAIN)
+def test_steps_that_follow_one_another_are_those_one_by_one(averaging, layers, threads):
     rng = np.random.default_rng(3)
     pixels = rng.integers(0, 256, (200, INPUTS), dtype=np.uint8)
     scale, shift = rng.random((2, INPUTS), np.float32) / 100
-    places, labels = rng.integers(0, 200, 5 * IMAGES), rng.integers(0, 10, 5 * IMAGES)
+    places, labels = rng.integers(0, 200, 5 * IMAGES), rng.integers(0, 3, 5 * IMAGES)
     rates, ways = [0.1, 0.05, 0.2, 0.0, 0.1], []
     for together in (True, False):
-        update = update_of(PLAIN["one hidden"], weight_decay=0.01, averaging=averaging)
+        update = update_of(layers, weight_decay=0.01, averaging=averaging)
         plain = PlainNetwork(update, loss_from_spec(SOFTMAX), IMAGES)
         x = np.empty((IMAGES, INPUTS), np.float32)
         with at_work():
@@ -160,11 +187,12 @@ def test_what_is_not_a_number_shows_in_loss_and_norm(kind):
         assert np.isnan(norm)
 
 
-@pytest.mark.parametrize("layers", PLAIN.values(), ids=PLAIN)
+@pytest.mark.parametrize("layers", [*PLAIN.values(), BROAD], ids=[*PLAIN, "broad"])
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-@pytest.mark.parametrize("count", [1, 128, 700])
+@pytest.mark.parametrize("count", [1, 128, 2 * MANY_IMAGES + 188])
 def test_scores_of_many_images_are_those_of_a_forward_pass(layers, dtype, count, threads):
     network = Network.from_spec({"inputs": INPUTS, "layers": layers}, seed=1, dtype=dtype)
+    assert (network.inputs * layers[0]["outputs"] > LITTLE) == (layers is BROAD)
     rng = np.random.default_rng(4)
     pixels = rng.integers(0, 256, (count, INPUTS), dtype=np.uint8)
     pixels.flags.writeable = False  # like those of a mapped file
@@ -173,6 +201,24 @@ def test_scores_of_many_images_are_those_of_a_forward_pass(layers, dtype, count,
     found = np.empty((count, network.outputs), dtype)
     with at_work() as workers:
         assert workers.threads == threads
-        PlainScores(network, 128).write(pixels, places, scale, shift, found)
+        PlainScores(network, 2 * MANY_IMAGES).write(pixels, places, scale, shift, found)
         wanted = network.forward(pixels[places] * scale + shift)
         np.testing.assert_array_equal(found, wanted)
+
+
+def test_scores_are_written_by_more_threads_than_there_were_before():
+    network = Network.from_spec({"inputs": INPUTS, "layers": PLAIN["linear"]}, seed=1)
+    scorer = PlainScores(network, 40)
+    pixels = np.random.default_rng(4).integers(0, 256, (40, INPUTS), dtype=np.uint8)
+    factors, blas = np.ones((2, INPUTS), np.float32), find_blas()
+    before = blas.get_threads()
+    found = []
+    for threads in (1, 5, 2):
+        blas.set_threads(threads)
+        with at_work() as workers:
+            assert workers.threads == threads
+            found.append(np.empty((40, 10), np.float32))
+            scorer.write(pixels, np.arange(40), *factors, found[-1])
+    blas.set_threads(before)
+    np.testing.assert_array_equal(found[1], found[0])
+    np.testing.assert_array_equal(found[2], found[0])

@@ -134,7 +134,7 @@ def products_of(parts, x, dy, w, b):
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("rows", [1, 2, 31, 64, 400])
 @pytest.mark.parametrize(
-    ("inputs", "outputs"), [(1, 1), (3, 50), (130, 7), (200, 300), (401, 193), (1100, 67)]
+    ("inputs", "outputs"), [(1, 1), (3, 50), (130, 7), (200, 300), (401, 193), (67, 1100)]
 )
 @pytest.mark.parametrize("parts", [1, 2, 3, 8])
 def test_products_in_parts_are_numpys(dtype, rows, inputs, outputs, parts):
@@ -166,7 +166,7 @@ def test_a_relu_beside_a_product_is_that_of_its_results(dtype, inputs, outputs, 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("parts", [2, 3, 8])
 def test_products_have_the_same_bits_in_any_number_of_parts(dtype, parts):
-    layer = layer_of(77, 410, 303, dtype)
+    layer = layer_of(400, 410, 403, dtype)  # all sums are longer than a panel is deep
     for whole, cut in zip(products_of(1, *layer), products_of(parts, *layer), strict=True):
         np.testing.assert_array_equal(whole, cut)
 
