@@ -26,6 +26,7 @@ import numpy as np
 from nnlab.core.kernels import prefetch
 from nnlab.core.memory import zeros
 from nnlab.core.tiles import (
+    HALVES,
     LINE,
     ROWS,
     VECTOR_BYTES,
@@ -83,11 +84,15 @@ def room_in(scratch: Array, parts: int) -> int:
 
 
 @compiled
-def _vectors(columns: int, lanes: int) -> int:
-    """Return how many vectors wide the next panel is, where there are so many columns left."""
+def _width(columns: int, lanes: int) -> int:
+    """Return how wide the next panel is, where there are so many columns left."""
+    vectors, rest = columns // lanes, columns % lanes
+    if rest > (lanes // 2 if HALVES else 0):
+        vectors += 1
+    if vectors == 0:
+        return lanes // 2
     # Four vectors are two tiles of two, which is quicker than three and one.
-    remaining = -(-columns // lanes)
-    return 2 if remaining == 4 else min(WIDEST, remaining)
+    return (2 if vectors == 4 else min(WIDEST, vectors)) * lanes
 
 
 @compiled
@@ -99,16 +104,16 @@ def _copy_panels_part(part: int, parts: int, b: Array, out: int) -> None:
     while left < columns:
         # Cut as it will be read: `COLUMNS` at a time.
         end = min(columns, (left // COLUMNS + 1) * COLUMNS)
-        vectors = _vectors(end - left, lanes)
+        width = _width(end - left, lanes)
         if number % parts == part:
             for k in range(len(b)):
                 at = b.ctypes.data + (k * columns + left) * size
-                for v in range(vectors):
-                    copy_vector(one, columns - left - v * lanes, at + v * VECTOR_BYTES, out)
-                    out += VECTOR_BYTES
-        else:
-            out += len(b) * vectors * VECTOR_BYTES
-        left += vectors * lanes
+                # Behind half a vector, which is the last, zeros go where the next row will.
+                to = out + k * width * size
+                for j in range(0, width, lanes):
+                    copy_vector(one, columns - left - j, at + j * size, to + j * size)
+        out += len(b) * width * size
+        left += width
         number += 1
 
 
@@ -128,12 +133,12 @@ def copy_panels(team: int, parts: int, scratch: Array, b: Array) -> int:
 
 @compiled
 def _transpose_panel(
-    one: Any, size: int, b: int, step: int, depth: int, columns: int, vectors: int, out: int
+    one: Any, size: int, b: int, step: int, depth: int, columns: int, width: int, out: int
 ) -> None:
-    """Copy `columns` rows of B at an address, `depth` long, to columns of rows of whole vectors."""
+    """Copy `columns` rows of B at an address, `depth` long, to columns of rows so wide."""
     lanes = VECTOR_BYTES // size
-    width = vectors * lanes
-    # What is written behind the last row lies in the panel, whose depth is whole vectors.
+    # What is written behind a row lies in the next one, which comes later; and behind the last one,
+    # in the panel, whose depth is whole vectors.
     for j in range(0, columns, lanes):
         for k in range(0, depth, lanes):
             transpose(
@@ -186,17 +191,17 @@ def multiply(
         depth = min(DEPTH, inner - top)
         left = 0
         while left < columns:
-            vectors = _vectors(columns - left, lanes)
-            width = min(vectors * lanes, columns - left)
+            width = _width(columns - left, lanes)
+            there = min(width, columns - left)
             place = left * b_step + top if b_form == TRANSPOSED else top * b_step + left
             from_b, to_panel = b + place * size, 0
             if b_form == PLAIN:
                 to_panel = panel
             elif b_form == TRANSPOSED:
-                _transpose_panel(one, size, from_b, b_step, depth, width, vectors, panel)
+                _transpose_panel(one, size, from_b, b_step, depth, there, width, panel)
                 from_b = panel
             else:
-                from_b = b + (left * inner + top * vectors * lanes) * size
+                from_b = b + (left * inner + top * width) * size
             # While tiles compute, the memory has time to bring what is copied next.
             right, lower = (left + width, top) if left + width < columns else (0, top + DEPTH)
             place = right * b_step + lower if b_form == TRANSPOSED else lower * b_step + right
@@ -217,7 +222,7 @@ def multiply(
                 elif bias:
                     start = bias + left * size
                 tile(
-                    one, vectors, depth, min(ROWS, rows - i) - 1, width,
+                    one, width, depth, min(ROWS, rows - i) - 1, there,
                     a + (i * a_row + top * a_column) * size, a_row, a_column, from_b, b_step,
                     to_panel, start, start_row, here, out_step,
                     gate + here - out if gate and top + depth == inner else 0,

@@ -45,6 +45,8 @@ def _shape() -> tuple[int, int]:
 VECTOR_BYTES, ROWS = _shape()
 # Vectors of a tile at most.
 WIDEST = 3
+# Whether a tile may be half a vector wide: processors compute those faster, or as fast.
+HALVES = VECTOR_BYTES >= 32
 # Bytes of a cache line: a vector that lies across two of them takes twice as long to load.
 LINE = 64
 
@@ -52,11 +54,11 @@ LINE = 64
 class _Vectors:
     """The vectors of one type of number, and what is done with them."""
 
-    def __init__(self, builder: ir.IRBuilder, one: Any) -> None:
+    def __init__(self, builder: ir.IRBuilder, one: Any, halves: int = 2) -> None:
         bits = 32 if one == types.float32 else 64
         self.builder = builder
         self.number = ir.FloatType() if bits == 32 else ir.DoubleType()
-        self.lanes = VECTOR_BYTES * 8 // bits
+        self.lanes = halves * VECTOR_BYTES * 4 // bits
         self.kind = ir.VectorType(self.number, self.lanes)
         self.name = f"v{self.lanes}f{bits}"
 
@@ -129,11 +131,11 @@ def _rows(builder: ir.IRBuilder, count: int, last: Any) -> list[Any]:
     ]
 
 
-def _build_tile(builder: ir.IRBuilder, one: Any, vectors: int, copies: bool, values: Any) -> None:
-    """Write the code of a tile so many vectors wide; its arguments are those of `tile`."""
+def _build_tile(builder: ir.IRBuilder, one: Any, halves: int, copies: bool, values: Any) -> None:
+    """Write the code of a tile so many half vectors wide; its arguments are those of `tile`."""
     depth, last, columns, a, a_row, a_column, b, b_row, panel, start, *rest = values
     start_row, out, out_row, gate = rest
-    vector = _Vectors(builder, one)
+    vector, vectors = _Vectors(builder, one, min(2, halves)), max(1, halves // 2)
     lanes = vector.lanes
     is_open = builder.icmp_signed("==", gate, I64(0))
     is_own = builder.icmp_signed("==", gate, out)
@@ -205,17 +207,17 @@ def _build_tile(builder: ir.IRBuilder, one: Any, vectors: int, copies: bool, val
 
 @intrinsic
 def tile(  # type: ignore[no-untyped-def]
-    _, one, vectors, depth, last, columns, a, a_row, a_column, b, b_row, panel, start, start_row,
+    _, one, width, depth, last, columns, a, a_row, a_column, b, b_row, panel, start, start_row,
     out, out_row, gate,
 ):  # fmt: skip
-    """Write start + A B to out, `ROWS` rows and some vectors of it.
+    """Write start + A B to out, `ROWS` rows and some columns of it.
 
     Args:
         one: the number 1.
-        vectors: how many, up to `WIDEST`.
+        width: how many columns: `WIDEST` vectors or fewer, or half a one.
         depth: columns of A and rows of B, at least 1.
         last: the last row of A that there is; the tile's rows beyond it repeat it.
-        columns: of `start` and `out` that there are; more than all vectors but the last hold.
+        columns: of B, `start` and `out` that there are; more than all vectors but the last hold.
         a, a_row, a_column: address, and the steps to the next row and column.
         b, b_row: address, and the step to the next row, of B's `columns` columns.
         panel: where B's rows are copied to on the way, one behind the other, filled up with zeros;
@@ -229,15 +231,16 @@ def tile(  # type: ignore[no-untyped-def]
     def generate(context, builder, _, arguments):  # type: ignore[no-untyped-def]
         _, width, *values = arguments
         copies = builder.icmp_signed("!=", values[8], I64(0))
-        for count in range(1, WIDEST + 1):
+        half = _Vectors(builder, one, 1).lanes
+        for halves in (*([1] if HALVES else []), *range(2, 2 * WIDEST + 1, 2)):
             with (
-                builder.if_then(builder.icmp_signed("==", width, I64(count))),
+                builder.if_then(builder.icmp_signed("==", width, I64(halves * half))),
                 builder.if_else(copies) as (copying, reading),
             ):
                 with copying:
-                    _build_tile(builder, one, count, True, values)
+                    _build_tile(builder, one, halves, True, values)
                 with reading:
-                    _build_tile(builder, one, count, False, values)
+                    _build_tile(builder, one, halves, False, values)
         return context.get_dummy_value()
 
     return types.void(one, *[types.intp] * 15), generate
