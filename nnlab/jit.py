@@ -35,6 +35,11 @@ def compiled(function: Callable[..., Any], **options: Any) -> Any:
     return dispatcher
 
 
+def inlined(function: Callable[..., Any]) -> Any:
+    """Compile a function as part of each compiled one that calls it, and not by itself."""
+    return compiled(function, inline="always")
+
+
 @cache
 def _spare_scipy() -> None:
     """Let Numba find SciPy without importing its linear algebra, a quarter of a second.

@@ -14,7 +14,7 @@ from nnlab.core.descent import descend
 from nnlab.core.kernels import count_right, gather, hinge, mean, softmax
 from nnlab.core.products import LEAST, cut, forward, input_gradient
 from nnlab.core.tiles import ROWS
-from nnlab.jit import compiled
+from nnlab.jit import compiled, inlined
 from nnlab.team import shared
 
 Array = Any
@@ -25,13 +25,13 @@ LOSSES = ("softmax", "hinge")
 NARROW = 2 * LEAST
 
 
-@compiled
+@inlined
 def _matrix(flat: Array, begin: int, rows: int, columns: int) -> Array:
     """Return a matrix that lies in a flat array."""
     return flat[begin : begin + rows * columns].reshape(rows, columns)
 
 
-@compiled
+@inlined
 def _pass_forward(
     team: int, parts: int, scratch: Array, top: int, bottom: int, x: Array, widths: Array,
     weights: Array, biases: Array, outputs: Array, theta: Array,
@@ -47,7 +47,7 @@ def _pass_forward(
         below, begin = y, begin + rows * units
 
 
-@compiled
+@inlined
 def _of_last(rows: int, widths: Array, outputs: Array) -> Array:
     """Return the last layer's matrix of those that lie one behind the other."""
     return _matrix(outputs, rows * widths[1:-1].sum(), rows, widths[-1])
@@ -102,7 +102,7 @@ def _pass_part(
 _pass_parts = shared(_pass_part)
 
 
-@compiled
+@inlined
 def _take_step(
     team: int, scratch: Array, pixels: Array, places: Array, scale: Array, shift: Array, x: Array,
     labels: Array, widths: Array, weights: Array, biases: Array, outputs: Array, gradients: Array,

@@ -131,7 +131,7 @@ def _rows(builder: ir.IRBuilder, count: int, last: Any) -> list[Any]:
     ]
 
 
-def _build_tile(builder: ir.IRBuilder, one: Any, halves: int, copies: bool, values: Any) -> None:
+def _build_tile(builder: ir.IRBuilder, one: Any, halves: int, values: Any) -> None:
     """Write the code of a tile so many half vectors wide; its arguments are those of `tile`."""
     depth, last, columns, a, a_row, a_column, b, b_row, panel, start, *rest = values
     start_row, out, out_row, gate = rest
@@ -139,6 +139,7 @@ def _build_tile(builder: ir.IRBuilder, one: Any, halves: int, copies: bool, valu
     lanes = vector.lanes
     is_open = builder.icmp_signed("==", gate, I64(0))
     is_own = builder.icmp_signed("==", gate, out)
+    copies = builder.icmp_signed("!=", panel, I64(0))
     a, b, panel, start, out, gate = _pointers(builder, vector.number, a, b, panel, start, out, gate)
     rows = _rows(builder, ROWS, last)
     row_starts = [builder.gep(a, [builder.mul(row, a_row)]) for row in rows]
@@ -149,52 +150,64 @@ def _build_tile(builder: ir.IRBuilder, one: Any, halves: int, copies: bool, valu
     def place(base: Any, row: Any, step: Any, v: int) -> Any:
         return vector.at(base, builder.add(builder.mul(row, step), I64(v * lanes)))
 
-    begun = [[vector.load(place(start, row, start_row, v), masks[v])
-              for v in range(vectors)] for row in rows]  # fmt: skip
-    before = builder.block
-    loop = builder.append_basic_block("depth")
-    after = builder.append_basic_block("sums")
-    builder.branch(loop)
-
-    builder.position_at_end(loop)
-    k, in_a, in_b, in_panel = (builder.phi(I64) for _ in range(4))
-    sums = [[builder.phi(vector.kind) for _ in range(vectors)] for _ in rows]
-    of_b = []
-    for v in range(vectors):
-        at = vector.at(b, builder.add(in_b, I64(v * lanes)))
-        of_b.append(vector.load(at, masks[v] if copies else None))
-        if copies:
-            vector.store(of_b[v], vector.at(panel, builder.add(in_panel, I64(v * lanes))))
-    totals = []
-    for i, first in enumerate(row_starts):
-        value = vector.spread(builder.load(builder.gep(first, [in_a])))
-        totals.append([vector.add_product(value, of_b[v], sums[i][v]) for v in range(vectors)])
-    following = builder.add(k, I64(1))
-    for phi, value in (
-        (k, following),
-        (in_a, builder.add(in_a, a_column)),
-        (in_b, builder.add(in_b, b_row if copies else I64(vectors * lanes))),
-        (in_panel, builder.add(in_panel, I64(vectors * lanes))),
-    ):
-        phi.add_incoming(I64(0), before)
-        phi.add_incoming(value, loop)
-    for i in range(ROWS):
+    def multiply(sums: list[Any], copying: bool) -> list[Any]:
+        """Add A B to the sums; from here to a new block."""
+        before, loop = builder.block, builder.append_basic_block("depth")
+        builder.branch(loop)
+        builder.position_at_end(loop)
+        k, in_a, in_b, in_panel = (builder.phi(I64) for _ in range(4))
+        totals = [builder.phi(vector.kind) for _ in sums]
+        of_b = []
         for v in range(vectors):
-            sums[i][v].add_incoming(begun[i][v], before)
-            sums[i][v].add_incoming(totals[i][v], loop)
-    builder.cbranch(builder.icmp_signed("<", following, depth), loop, after)
+            at = vector.at(b, builder.add(in_b, I64(v * lanes)))
+            of_b.append(vector.load(at, masks[v] if copying else None))
+            if copying:
+                vector.store(of_b[v], vector.at(panel, builder.add(in_panel, I64(v * lanes))))
+        following = []
+        for i, first in enumerate(row_starts):
+            value = vector.spread(builder.load(builder.gep(first, [in_a])))
+            following += [
+                vector.add_product(value, of_b[v], totals[i * vectors + v]) for v in range(vectors)
+            ]
+        next_k = builder.add(k, I64(1))
+        for phi, begin, value in (
+            (k, I64(0), next_k),
+            (in_a, I64(0), builder.add(in_a, a_column)),
+            (in_b, I64(0), builder.add(in_b, b_row if copying else I64(vectors * lanes))),
+            (in_panel, I64(0), builder.add(in_panel, I64(vectors * lanes))),
+            *zip(totals, sums, following, strict=True),
+        ):
+            phi.add_incoming(begin, before)
+            phi.add_incoming(value, loop)
+        after = builder.append_basic_block("sums")
+        builder.cbranch(builder.icmp_signed("<", next_k, depth), loop, after)
+        builder.position_at_end(after)
+        return following
+
+    begun = [vector.load(place(start, row, start_row, v), masks[v])
+             for row in rows for v in range(vectors)]  # fmt: skip
+    with builder.if_else(copies) as (first_tile, later_tile):
+        with first_tile:
+            copying, block_of_copying = multiply(begun, copying=True), builder.block
+        with later_tile:
+            reading, block_of_reading = multiply(begun, copying=False), builder.block
+    totals = []
+    for one_way, other_way in zip(copying, reading, strict=True):
+        total = builder.phi(vector.kind)
+        total.add_incoming(one_way, block_of_copying)
+        total.add_incoming(other_way, block_of_reading)
+        totals.append(total)
 
     def write(finish: Any) -> None:
         for i, row in enumerate(rows):
             for v in range(vectors):
-                value = finish(totals[i][v], row, v)
+                value = finish(totals[i * vectors + v], row, v)
                 vector.store(value, place(out, row, out_row, v), masks[v])
 
     def opened(row: Any, v: int) -> Any:
         output = vector.load(place(gate, row, out_row, v), masks[v])
         return builder.select(vector.exceeds_zero(output), vector.all(1), vector.all(0))
 
-    builder.position_at_end(after)
     with builder.if_else(is_open) as (plain, gated):
         with plain:
             write(lambda total, *_: total)
@@ -230,17 +243,10 @@ def tile(  # type: ignore[no-untyped-def]
 
     def generate(context, builder, _, arguments):  # type: ignore[no-untyped-def]
         _, width, *values = arguments
-        copies = builder.icmp_signed("!=", values[8], I64(0))
         half = _Vectors(builder, one, 1).lanes
         for halves in (*([1] if HALVES else []), *range(2, 2 * WIDEST + 1, 2)):
-            with (
-                builder.if_then(builder.icmp_signed("==", width, I64(halves * half))),
-                builder.if_else(copies) as (copying, reading),
-            ):
-                with copying:
-                    _build_tile(builder, one, halves, True, values)
-                with reading:
-                    _build_tile(builder, one, halves, False, values)
+            with builder.if_then(builder.icmp_signed("==", width, I64(halves * half))):
+                _build_tile(builder, one, halves, values)
         return context.get_dummy_value()
 
     return types.void(one, *[types.intp] * 15), generate

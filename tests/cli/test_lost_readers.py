@@ -63,7 +63,10 @@ def test_a_terminal_that_closes_stops_training_with_a_checkpoint(
     start_nnlab, fashion_file, tmp_path
 ):
     run = tmp_path / "run.h5"
+    # Where the tests themselves were started to outlive their terminal, so would their processes.
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
     process = start_nnlab("train", fashion_file, "-o", run, "--epochs", 100000)
+    signal.signal(signal.SIGHUP, before)
     next(line for line in process.stderr if line.startswith("epoch"))
     process.send_signal(signal.SIGHUP)
     _, err = process.communicate(timeout=60)

@@ -75,7 +75,7 @@ def test_a_step_at_once_leaves_the_same_bits(name, dtype, threads):
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize(("images", "outputs"), [
-    (DEPTH + 16, 75), (30, 1000), (3, COLUMNS + 70), (3, COLUMNS + 5),
+    (DEPTH + 16, 75), (30, 1000), (3, COLUMNS + 5),
 ])  # fmt: skip
 def test_many_rows_of_weights_take_the_same_step(images, outputs, dtype, threads):
     inputs = MANY_ROWS * threads + 19
